@@ -1,0 +1,177 @@
+"""Seekable readers of known size, and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from glassclave.errors import ParseError, UnavailableError
+
+CHUNK_SIZE = 1 << 20
+"""Bytes per read while streaming: large enough for full speed, small enough to be no memory."""
+
+
+class ByteSource(Protocol):
+    """Bytes of known size that can be read anywhere, from several threads at once."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        ...
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset``; `ParseError` ``stream.truncated`` if they end early."""
+        ...
+
+
+class BytesSource:
+    """Bytes in memory as a `ByteSource`."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return len(self._data)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """See `ByteSource`."""
+        part = self._data[offset : offset + length]
+        if offset < 0 or len(part) != length:
+            raise ParseError("stream.truncated", f"{length} bytes wanted, input ends", offset=offset)
+        return part
+
+
+class FileSource:
+    """An open regular file as a `ByteSource` (positioned reads, so threads may share it)."""
+
+    def __init__(self, file: BinaryIO, *, name: str) -> None:
+        self._file = file
+        self._fd = file.fileno()
+        self.name = name
+        self._size = os.fstat(self._fd).st_size
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file when it was opened."""
+        return self._size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """See `ByteSource`."""
+        parts: list[bytes] = []
+        wanted = length
+        while wanted > 0:
+            part = os.pread(self._fd, wanted, offset + length - wanted)
+            if not part:
+                raise ParseError(
+                    "stream.truncated", f"{length} bytes wanted, file ends", offset=offset, source=self.name
+                )
+            parts.append(part)
+            wanted -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+@contextmanager
+def open_source(path: Path) -> Iterator[FileSource]:
+    """A regular file opened for reading; `UnavailableError` ``file.*`` where it cannot be."""
+    try:
+        # O_NONBLOCK: a FIFO given as input must not hang the tool; it is refused just below.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        raise UnavailableError(
+            "file.unreadable", f"cannot be read: {error.strerror}", source=str(path)
+        ) from error
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise UnavailableError("file.kind", "is not a regular file", source=str(path))
+        yield FileSource(file, name=str(path))
+
+
+def read_chunks(source: ByteSource, offset: int, length: int) -> Iterator[bytes]:
+    """``length`` bytes of ``source`` from ``offset``, at most `CHUNK_SIZE` at a time."""
+    end = offset + length
+    while offset < end:
+        part = source.read_at(offset, min(CHUNK_SIZE, end - offset))
+        offset += len(part)
+        yield part
+
+
+def read_small_file(path: Path, *, limit: int) -> bytes:
+    """A whole regular file of at most ``limit`` bytes."""
+    with open_source(path) as source:
+        if source.size > limit:
+            raise UnavailableError(
+                "file.size", f"has {source.size} bytes, at most {limit} are read", source=str(path)
+            )
+        return source.read_at(0, source.size)
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A new file that takes the place of ``path`` only when the block ends without an error.
+
+    Written to one fixed hidden name beside it, locked, synced, renamed: after a crash there is the old file
+    or none, and the next run reuses and removes the leftover. `UnavailableError` ``file.*`` on failure.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    with _open_partial(partial, path) as file:
+        try:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(partial, path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise _unwritable(path, error) from error
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    _sync_directory(path.parent)
+
+
+def _unwritable(path: Path, error: OSError) -> UnavailableError:
+    return UnavailableError("file.unwritable", f"cannot be written: {error.strerror}", source=str(path))
+
+
+def _open_partial(partial: Path, path: Path) -> BinaryIO:
+    """The hidden file, opened, locked and empty."""
+    while True:
+        try:
+            fd = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        file = os.fdopen(fd, "r+b", buffering=CHUNK_SIZE)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.close()
+            raise UnavailableError(
+                "file.busy", "is being written by another run", source=str(path), hint="wait for it to end"
+            ) from error
+        if _still_named(fd, partial):
+            os.ftruncate(fd, 0)
+            return file
+        file.close()  # another run renamed it between our open and our lock: it is a finished file now
+
+
+def _still_named(fd: int, partial: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(partial, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    except OSError:  # some file systems cannot sync a directory; the file itself is safe
+        pass
+    finally:
+        os.close(fd)
