@@ -1,0 +1,5 @@
+"""``python -m glassclave``."""
+
+from glassclave.cli import main
+
+main()

@@ -1,0 +1,111 @@
+"""The command line: one verb per file, loaded when it is called; the only room that prints."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import sys
+from typing import Any
+
+import click
+
+from glassclave import __version__
+from glassclave.errors import GlassclaveError
+from glassclave.escaping import escape_untrusted
+
+VERBS = {
+    "build": "an enclave image from a container image or a directory",
+    "describe": "what an enclave image holds, and its PCRs",
+    "publish": "push an image, sign it, read it back, then move the tag",
+    "verify": "judge a published image, and a running enclave's document against it",
+    "attestation": "read or judge an attestation document",
+    "demo": "all of it on this machine, on loopback, with sandbox keys",
+    "bootstrap": "the kernel and init that images start with",
+}
+
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """Imports a verb's module only when that verb is called: `--version` and `--help` stay quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All verbs that this installation has, in the order of a day's work."""
+        return [verb for verb in VERBS if importlib.util.find_spec(f"glassclave.cli.{verb}")]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb's command, or ``None`` where there is no such verb."""
+        if cmd_name not in VERBS or importlib.util.find_spec(f"glassclave.cli.{cmd_name}") is None:
+            return None
+        command = importlib.import_module(f"glassclave.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101 - a programming error, not an input
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs with one line each, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, VERBS[verb]) for verb in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="glassclave")
+def group() -> None:
+    """Enclave images that anyone can see through.
+
+    Exit status: 0 done, or the required level reached; 1 judged and negative; 2 usage; 3 could not judge;
+    130 interrupted.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: the one place that turns errors into messages and exit statuses."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        status = group.main(args=words, prog_name="glassclave", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        status = stop.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        print("interrupted; nothing was left behind", file=sys.stderr)
+        status = INTERRUPTED
+    except click.ClickException as error:
+        _say({"code": "usage", "message": error.format_message()}, "--json" in words, error)
+        status = 2
+    except GlassclaveError as error:
+        _say(error_record(error), "--json" in words, None)
+        status = error.exit_status
+    except BrokenPipeError:
+        # The reader of our output went away (`… | head`): not an error of ours, but not success either.
+        sys.stderr.close()
+        status = 3
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def error_record(error: GlassclaveError) -> dict[str, Any]:
+    """The error as ``--json`` shows it (``docs/spec/verdict.md``); absent places are left out."""
+    record = {
+        "code": error.code,
+        "message": error.message,
+        "source": error.source,
+        "field": error.field,
+        "offset": error.offset,
+        "hint": error.hint,
+    }
+    return {key: value for key, value in record.items() if value is not None}
+
+
+def _say(record: dict[str, Any], as_json: bool, usage: click.ClickException | None) -> None:
+    if as_json:
+        print(json.dumps({"error": record}, indent=2, ensure_ascii=True))
+        return
+    if usage is not None:
+        usage.show(file=sys.stderr)
+        return
+    places = [f"{name} {record[name]}" for name in ("field", "offset") if name in record]
+    subject = f"{record['source']}: " if "source" in record else ""
+    where = f" ({', '.join(places)})" if places else ""
+    print(f"error: {escape_untrusted(subject + record['message'] + where)}", file=sys.stderr)
+    if "hint" in record:
+        print(f"  {escape_untrusted(record['hint'])}", file=sys.stderr)
+    print(f"  {record['code']}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""A container image or a directory as one ordered file tree."""

@@ -1,0 +1,1 @@
+"""Ramdisks: cpio archives that the kernel unpacks into its root (initramfs)."""

@@ -1,0 +1,95 @@
+"""SVR4 "newc" cpio archives, as the kernel's initramfs unpacker reads them.
+
+Source: the kernel's ``Documentation/driver-api/early-userspace/buffer-format.rst``. Eight lower-case hex
+digits a field, names and data padded to four bytes, no checksum (magic 070701).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from glassclave.errors import ParseError
+from glassclave.image.tree import NO_CONTENT, Content
+
+Buffer = bytes | memoryview
+
+ARCHIVE_BLOCK = 512
+TRAILER_NAME = b"TRAILER!!!"
+_MAX_FIELD = 0xFFFFFFFF
+_PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpioEntry:
+    """One header with its data. ``mode`` holds type and permission bits; ``size`` is in bytes."""
+
+    name: bytes
+    mode: int
+    inode: int
+    links: int = 1
+    uid: int = 0
+    gid: int = 0
+    mtime: int = 0
+    size: int = 0
+    device: tuple[int, int] = (0, 0)
+    content: Content = NO_CONTENT
+
+
+def write_archive(entries: Iterable[CpioEntry]) -> Iterator[Buffer]:
+    """The bytes of an archive, in pieces: entries, trailer, zeros up to a multiple of 512.
+
+    Raises `ParseError` ``ramdisk.*`` where a value does not fit or a content has another length than said.
+    """
+    written = 0
+    for entry in entries:
+        for piece in _entry_pieces(entry):
+            written += len(piece)
+            yield piece
+    trailer = _header(CpioEntry(name=TRAILER_NAME, mode=0, inode=0))
+    yield trailer
+    written += len(trailer)
+    yield bytes(-written % ARCHIVE_BLOCK)
+
+
+def _entry_pieces(entry: CpioEntry) -> Iterator[Buffer]:
+    if entry.name == TRAILER_NAME:
+        raise ParseError("ramdisk.name", "a file of this name would end the archive", field="TRAILER!!!")
+    yield _header(entry)
+    length = 0
+    for piece in entry.content.chunks():
+        length += len(piece)
+        yield piece
+    if length != entry.size:
+        raise ParseError(
+            "ramdisk.content.size",
+            f"{entry.size} bytes were announced, {length} came",
+            field=entry.name[:120].decode("utf-8", "backslashreplace"),
+        )
+    yield _PADDING[length % 4]
+
+
+def _header(entry: CpioEntry) -> bytes:
+    fields = (
+        entry.inode,
+        entry.mode,
+        entry.uid,
+        entry.gid,
+        entry.links,
+        entry.mtime,
+        entry.size,
+        0,  # devmajor: constant, so that the host's file systems leave no trace
+        0,  # devminor
+        entry.device[0],
+        entry.device[1],
+        len(entry.name) + 1,
+        0,  # check
+    )
+    if min(fields) < 0 or max(fields) > _MAX_FIELD:
+        raise ParseError(
+            "ramdisk.field.range",
+            "a number does not fit 32 bits",
+            field=entry.name[:120].decode("utf-8", "backslashreplace"),
+        )
+    head = b"070701" + b"".join(b"%08x" % value for value in fields) + entry.name + b"\0"
+    return head + _PADDING[len(head) % 4]
