@@ -87,9 +87,10 @@ def open_source(path: Path) -> Iterator[FileSource]:
         raise UnavailableError(
             "file.unreadable", f"cannot be read: {error.strerror}", source=str(path)
         ) from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise UnavailableError("file.kind", "is not a regular file", source=str(path))
     with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise UnavailableError("file.kind", "is not a regular file", source=str(path))
         yield FileSource(file, name=str(path))
 
 
