@@ -14,7 +14,7 @@ PROCESS = Process(argv=("/bin/app", "-x"), env=("A=1\n2",), working_directory="/
 
 def headers(data: bytes) -> list[tuple[bytes, list[int], bytes]]:
     """An independent reader: name, the thirteen fields, data of every entry."""
-    found = []
+    found: list[tuple[bytes, list[int], bytes]] = []
     at = 0
     while True:
         fields = [int(data[at + 6 + 8 * i : at + 14 + 8 * i], 16) for i in range(13)]
