@@ -175,31 +175,34 @@ class SectionMeasurer:
 
 
 class FileDigests:
-    """SHA-256 and SHA-384 of a whole file, each in a thread. A context manager."""
+    """SHA-256 and SHA-384 of a whole file, each in a thread; nothing where not ``enabled``.
 
-    def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
-        self._sha384 = hashlib.sha384()
-        self._lanes = (Lane("sha256"), Lane("sha384"))
+    ``size``: bytes taken so far. A context manager.
+    """
+
+    def __init__(self, *, enabled: bool = True) -> None:
+        self.size = 0
+        self._hashes = (hashlib.sha256(), hashlib.sha384()) if enabled else ()
+        self._lanes = tuple(Lane(digest.name) for digest in self._hashes)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_details: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the threads."""
         for lane in self._lanes:
             lane.close()
 
     def update(self, chunk: bytes) -> None:
         """The next bytes of the file."""
-        self._lanes[0].call(self._sha256.update, chunk)
-        self._lanes[1].call(self._sha384.update, chunk)
+        self.size += len(chunk)
+        for lane, digest in zip(self._lanes, self._hashes, strict=True):
+            lane.call(digest.update, chunk)
 
-    def result(self) -> tuple[bytes, bytes]:
-        """SHA-256 and SHA-384 of what was taken."""
+    def result(self) -> tuple[bytes, bytes] | tuple[None, None]:
+        """SHA-256 and SHA-384 of what was taken; ``None`` where not enabled."""
         for lane in self._lanes:
             lane.drain()
-        return self._sha256.digest(), self._sha384.digest()
+        if not self._hashes:
+            return None, None
+        sha256, sha384 = self._hashes
+        return sha256.digest(), sha384.digest()

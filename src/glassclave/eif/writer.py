@@ -34,6 +34,9 @@ from glassclave.streams import CHUNK_SIZE
 
 Chunk = bytes | bytearray | memoryview
 
+_GATHER = 64 << 10
+"""Smaller chunks are gathered to this size: hashing in threads pays from there on."""
+
 
 @dataclass(frozen=True, slots=True)
 class SignatureData:
@@ -95,7 +98,7 @@ def write_image(
         out.flush()
     except OSError as error:
         raise UnavailableError("file.unwritable", f"cannot be written: {error.strerror}") from error
-    sha256, sha384 = _digest_file(out, body.position) if file_digests else (None, None)
+    sha256, sha384 = _digest_file(out, body.position, enabled=file_digests)
     out.seek(body.position)
     return WrittenImage(
         header=header,
@@ -182,19 +185,30 @@ class _Body:
 
 
 def _evenly(data: Iterable[Chunk]) -> Iterator[bytes]:
-    """The same bytes in immutable chunks of about `CHUNK_SIZE`: archives come in many small pieces."""
-    buffer = bytearray()
+    """The same bytes in immutable chunks of bearable size: archives come in many small pieces.
+
+    Large pieces are copied once (the producer may reuse its buffer while hashing goes on), not at all when
+    they are ``bytes`` already; small ones are gathered.
+    """
+    small = bytearray()
     for piece in data:
+        if len(piece) < _GATHER:
+            small += piece
+            if len(small) < _GATHER:
+                continue
+        if small:
+            yield bytes(small)
+            small.clear()
+            if len(piece) < _GATHER:
+                continue
+        if isinstance(piece, bytes) and len(piece) <= CHUNK_SIZE:
+            yield piece
+            continue
         view = memoryview(piece).cast("B")
-        while view:
-            part = view[: CHUNK_SIZE - len(buffer)]
-            buffer += part
-            view = view[len(part) :]
-            if len(buffer) == CHUNK_SIZE:
-                yield bytes(buffer)
-                buffer.clear()
-    if buffer:
-        yield bytes(buffer)
+        for start in range(0, len(view), CHUNK_SIZE):
+            yield bytes(view[start : start + CHUNK_SIZE])
+    if small:
+        yield bytes(small)
 
 
 def _check(plan: ImagePlan) -> None:
@@ -219,14 +233,14 @@ def _check(plan: ImagePlan) -> None:
         )
 
 
-def _digest_file(file: BinaryIO, size: int) -> tuple[bytes, bytes]:
+def _digest_file(file: BinaryIO, size: int, *, enabled: bool) -> tuple[bytes, bytes] | tuple[None, None]:
+    if not enabled:
+        return None, None
     file.seek(0)
     with FileDigests() as digests:
-        left = size
-        while left > 0:
-            chunk = file.read(min(CHUNK_SIZE, left))
+        while digests.size < size:
+            chunk = file.read(min(CHUNK_SIZE, size - digests.size))
             if not chunk:
                 raise UnavailableError("file.changed", "the file became shorter while it was written")
             digests.update(chunk)
-            left -= len(chunk)
         return digests.result()
