@@ -1,0 +1,68 @@
+# The doors of the house. `make test` and `make demo` set up all they need; a second run starts at once.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help env demo test unit lint type peers first-peers acceptance bench soak bootstrap docs requirements clean
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+WORKERS ?= 2
+# Benchmarks and soak runs: options for pytest, e.g. make soak ARGS='-k eif'
+ARGS ?=
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: .venv/.ready ## the environment .venv, from hashed requirements
+
+.venv/.ready: tools/environment.sh requirements/dev.txt pyproject.toml $(wildcard sandbox/pyproject.toml)
+	@bash tools/environment.sh
+
+demo: env first-peers ## from a container image to a verdict, on loopback, in under a minute
+	@$(BIN)/glassclave demo
+
+test: lint first-peers ## lint, then every test but the acceptance tests
+	$(PYTEST) -n $(WORKERS) --dist loadgroup -m "not acceptance" $(ARGS)
+
+unit: env ## the fast tests only
+	$(PYTEST) -n $(WORKERS) tests/unit tests/property $(ARGS)
+
+lint: env type ## ruff, mypy and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+type: env ## mypy, strict
+	$(BIN)/mypy
+
+# What cannot be had is printed with its reason; the tests that need it are then skipped with the same words.
+first-peers:
+	@bash tools/peers.sh first || true
+
+peers: env ## the real programs of the acceptance tests, built from pinned sources: about half an hour
+	@bash tools/peers.sh first second
+
+acceptance: env first-peers ## the tests that take minutes, or need what `make peers` builds
+	$(PYTEST) -m acceptance $(ARGS)
+
+bench: env ## the benchmarks
+	$(PYTEST) benchmarks $(ARGS)
+
+soak: env ## the property and fuzz tests with a hundred times as many examples
+	$(PYTEST) -n $(WORKERS) --hypothesis-profile soak --timeout 0 tests/property tests/fuzz $(ARGS)
+
+bootstrap: env ## kernel and init rebuilt from source, compared byte for byte (SOURCE=FILE takes a source archive)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/bootstrap.txt
+	$(BIN)/glassclave bootstrap rebuild $(if $(SOURCE),--source $(SOURCE))
+
+docs: env ## every link and every schema in the documents
+	$(BIN)/python tools/check_docs.py
+
+UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements"
+
+requirements: env ## the hashed requirements, from requirements/*.in (UPGRADE=1 takes the newest versions)
+	@for name in runtime dev bootstrap; do \
+	  $(UV_COMPILE) $(if $(UPGRADE),--upgrade) -o requirements/$$name.txt requirements/$$name.in || exit 1; done
+
+clean: ## removes what make made, but not the peers
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

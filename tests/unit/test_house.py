@@ -1,0 +1,199 @@
+"""The rules that no single room can keep: who imports whom, what git may hold, how long a file may be."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = {
+    "glassclave": ROOT / "src" / "glassclave",
+    "sandbox": ROOT / "sandbox" / "src" / "glassclave_sandbox",
+}
+LONGEST_FILE_LINES = 400
+
+# Written in pieces, so that this file does not hold what it looks for.
+REGISTRY_HOSTS = [
+    b".".join(labels)
+    for labels in (
+        (b"pypi", b"org"), (b"pythonhosted", b"org"), (b"crates", b"io"), (b"proxy", b"golang", b"org"),
+        (b"sum", b"golang", b"org"), (b"registry", b"npmjs", b"org"), (b"repo1", b"maven", b"org"),
+        (b"deb", b"debian", b"org"), (b"security", b"debian", b"org"), (b"snapshot", b"debian", b"org"),
+    )
+]  # fmt: skip
+MACHINE_FOLDERS = [b"/" + name + b"/" for name in (b"work", b"farm", b"root", b"tmp/bash_jobs")]
+FORBIDDEN = re.compile(
+    b"|".join(
+        [
+            *map(re.escape, REGISTRY_HOSTS),
+            rb"(?<![\w.)}\]*-])(?:" + b"|".join(map(re.escape, MACHINE_FOLDERS)) + rb")",
+        ]
+    )
+)
+
+
+def tracked_files(*patterns: str) -> list[Path]:
+    """Every file that git holds; an unpacked source archive has no git and cannot be asked."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is not a git clone: what git holds cannot be listed")
+    listing = subprocess.run(
+        ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", *patterns],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    ).stdout
+    paths = [ROOT / os.fsdecode(name) for name in listing.split(b"\0") if name]
+    return [path for path in paths if path.is_file() and not path.is_symlink()]
+
+
+def test_import_contracts_hold() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    finished = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+LIST_MODULES = """
+import json, sys
+from glassclave.cli import main
+sys.argv = ["glassclave", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print("\\nMODULES " + json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+def modules_loaded_by(*arguments: str) -> set[str]:
+    """The top-level modules in memory after one command, in an interpreter of its own."""
+    finished = subprocess.run(
+        [sys.executable, "-c", LIST_MODULES, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    last = finished.stdout.rstrip().rpartition("\nMODULES ")[2]
+    assert last.startswith("["), finished.stdout + finished.stderr
+    return set(json.loads(last))
+
+
+ATTESTATION_DESCRIBE = ("attestation", "describe")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--version",),
+        ("--help",),
+        ("describe", "README.md"),
+        (*ATTESTATION_DESCRIBE, "README.md"),
+        ("attestation", "--help"),
+    ],
+    ids=" ".join,
+)
+def test_what_a_consumer_runs_loads_no_network_and_no_sigstore(arguments: tuple[str, ...]) -> None:
+    loaded = modules_loaded_by(*arguments)
+    assert "glassclave" in loaded
+    assert loaded.isdisjoint({"sigstore", "urllib3", "requests", "boto3", "glassclave_sandbox", "tuf"})
+
+
+def test_the_module_list_sees_what_a_command_loads() -> None:
+    assert {"click", "glassclave"} <= modules_loaded_by("--version")
+
+
+def test_git_holds_no_registry_host_and_no_path_of_a_machine() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {match.group().decode()}"
+        for path in tracked_files()
+        for match in FORBIDDEN.finditer(path.read_bytes())
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"https://" + REGISTRY_HOSTS[0], b"cd " + MACHINE_FOLDERS[0] + b"main", b'"' + MACHINE_FOLDERS[2]],
+)
+def test_the_search_finds_hosts_and_paths(text: bytes) -> None:
+    assert FORBIDDEN.search(text)
+
+
+def test_the_search_passes_paths_inside_images_and_words() -> None:
+    assert not FORBIDDEN.search(
+        b"/home/runner/work/x rootfs/root/ frame/work/ homework/ root:x:0:0:root:/root:/bin/sh"
+    )
+
+
+def test_no_python_file_is_long() -> None:
+    lengths = {path.relative_to(ROOT): path.read_bytes().count(b"\n") for path in tracked_files("*.py")}
+    assert {path: lines for path, lines in lengths.items() if lines > LONGEST_FILE_LINES} == {}
+
+
+def test_the_folders_of_unit_tests_mirror_the_rooms() -> None:
+    rooms = {path.name for path in SOURCES["glassclave"].iterdir() if (path / "__init__.py").is_file()}
+    folders = {
+        path.name
+        for path in (ROOT / "tests" / "unit").iterdir()
+        if any(path.rglob("test_*.py")) and path.is_dir()
+    }
+    assert folders - rooms <= {"sandbox"}, "a folder of tests without its room"
+    assert rooms - folders == set(), "a room without a folder of tests"
+
+
+def names_in(requirements: list[str]) -> set[str]:
+    """The names and bounds of a requirements list, comments and includes left out."""
+    lines = (line.split("#")[0].strip() for line in requirements)
+    return {line for line in lines if line and not line.startswith("-")}
+
+
+def test_runtime_requirements_are_those_of_the_distribution() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    listed = (ROOT / "requirements" / "runtime.in").read_text(encoding="utf-8").splitlines()
+    assert names_in(listed) == set(project["dependencies"])
+
+
+@pytest.mark.parametrize("name", ["runtime", "dev", "bootstrap"])
+def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
+    text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8").replace("\\\n", " ")
+    pins = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+    assert pins
+    assert [pin for pin in pins if not re.match(r"[a-z0-9.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", pin)] == []
+
+
+SKIPPING_TESTS = """
+import pytest
+def test_passes(): pass
+@pytest.mark.skip(reason="no peer called zot")
+def test_needs_a_peer(): pass
+@pytest.mark.xfail(strict=True, reason="expected to fail")
+def test_fails_as_expected(): assert False
+"""
+SKIPPING_MODULE = 'import pytest\npytest.skip("the whole module is left out", allow_module_level=True)\n'
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize(
+    ("expected", "exit_status"),
+    [
+        ("", 1),
+        ("test_a.py::test_needs_*  needs a peer\n", 1),
+        ("# both\ntest_a.py::test_needs_*  needs a peer\ntest_b.py  left out\n", 0),
+    ],
+    ids=["none", "one", "both"],
+)
+def test_an_unexpected_skip_fails_the_run(
+    tmp_path: Path, workers: str, expected: str, exit_status: int
+) -> None:
+    shutil.copy(ROOT / "tests" / "conftest.py", tmp_path / "conftest.py")
+    (tmp_path / "test_a.py").write_text(SKIPPING_TESTS)
+    (tmp_path / "test_b.py").write_text(SKIPPING_MODULE)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "expected.txt").write_text(expected)
+    command = [sys.executable, "-m", "pytest", "-n", workers, "--expected-skips", "expected.txt"]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert finished.returncode == exit_status, finished.stdout + finished.stderr
+    assert re.search(r"1 passed, 2 skipped, 1 xfailed", finished.stdout.splitlines()[-1])
+    assert ("test_b.py: the whole module is left out" in finished.stdout) == (exit_status == 1)
+    assert ("test_needs_a_peer: no peer called zot" in finished.stdout) == (expected == "")
