@@ -48,6 +48,11 @@ class Metadata:
     custom: object = None
 
 
+def shadowing_keys(custom: object) -> tuple[str, ...]:
+    """Custom keys that have the name of a genuine one, sorted (``describe-eif`` prints both)."""
+    return tuple(sorted(key for key in GENUINE_KEYS if isinstance(custom, dict) and key in custom))
+
+
 def build_metadata(metadata: Metadata) -> bytes:
     """Section data. Raises `UsageError` ``eif.metadata.*`` for what JSON cannot hold and for too much."""
     document = {
