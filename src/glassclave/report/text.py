@@ -24,60 +24,60 @@ _TYPOGRAPHY = str.maketrans(
 )
 
 
-def render_checks(checks: Iterable[Check], *, ascii: bool, colour: bool, width: int) -> list[str]:
+def render_checks(checks: Iterable[Check], *, ascii_only: bool, colour: bool, width: int) -> list[str]:
     """One line a check, in the given order; more lines only where the text is wider than ``width``.
 
     A failing check also shows what was expected and what was found, and ends with its reason code.
-    ``ascii``: only ASCII comes out. ``colour``: ANSI colours around the sign and the code.
+    ``ascii_only``: only ASCII comes out. ``colour``: ANSI colours around the sign and the code.
     """
     return [
         line
         for check in checks
-        for line in _render_check(check, ascii=ascii, colour=colour, width=max(width, 40))
+        for line in _render_check(check, ascii_only=ascii_only, colour=colour, width=max(width, 40))
     ]
 
 
-def render_findings(findings: Iterable[Finding], *, ascii: bool, colour: bool, width: int) -> list[str]:
+def render_findings(findings: Iterable[Finding], *, ascii_only: bool, colour: bool, width: int) -> list[str]:
     """One line a finding: severity, message, where, code."""
     lines: list[str] = []
     for finding in findings:
         where = f" ({finding.where})" if finding.where else ""
         label = finding.severity.value
-        body = _wrap(plain(finding.message + where, ascii=ascii), width - 10) or [""]
+        body = _wrap(plain(finding.message + where, ascii_only=ascii_only), width - 10) or [""]
         painted = _paint(label, _SEVERITY_COLOURS[finding.severity], colour) + " " * (10 - len(label))
         block = [painted + body[0], *(" " * 10 + line for line in body[1:])]
         lines += _end_with(block, len(body[-1]) + 10, finding.code, width)
     return lines
 
 
-def plain(text: str, *, ascii: bool) -> str:
-    """``text`` escaped for showing; with ``ascii``, typography spelt out and the rest as ``\\u{…}``."""
+def plain(text: str, *, ascii_only: bool) -> str:
+    """``text`` escaped for showing; with ``ascii_only``, typography spelt out and the rest as ``\\u{…}``."""
     shown = escape_untrusted(text, limit=4096)
-    if not ascii:
+    if not ascii_only:
         return shown
     spelt = shown.translate(_TYPOGRAPHY)
     return "".join(char if char.isascii() else f"\\u{{{ord(char):x}}}" for char in spelt)
 
 
-def _render_check(check: Check, *, ascii: bool, colour: bool, width: int) -> list[str]:
-    sign = (_ASCII_SIGNS if ascii else _SIGNS)[check.status]
-    name = plain(check.step, ascii=ascii)
+def _render_check(check: Check, *, ascii_only: bool, colour: bool, width: int) -> list[str]:
+    sign = (_ASCII_SIGNS if ascii_only else _SIGNS)[check.status]
+    name = plain(check.step, ascii_only=ascii_only)
     indent = len(sign) + 1 + max(NAME_WIDTH, len(name) + 1)
-    body = _body(check, ascii=ascii, room=width - indent)
+    body = _body(check, ascii_only=ascii_only, room=width - indent)
     first = f"{_paint(sign, _COLOURS[check.status], colour)} {name:<{indent - len(sign) - 1}}{body[0]}"
     lines = [first.rstrip(), *(" " * indent + line for line in body[1:])]
     if check.status is not Status.FAIL:
         return lines
-    code = plain(check.code, ascii=ascii)
+    code = plain(check.code, ascii_only=ascii_only)
     return _end_with(lines, indent + len(body[-1]), code, width, colour=_COLOURS[check.status], on=colour)
 
 
-def _body(check: Check, *, ascii: bool, room: int) -> list[str]:
+def _body(check: Check, *, ascii_only: bool, room: int) -> list[str]:
     """The message, and for a failure what was wanted and what was found: on one line where it fits."""
-    message = plain(check.message, ascii=ascii)
+    message = plain(check.message, ascii_only=ascii_only)
     pairs = (("expected", check.expected), ("got", check.actual))
     values = [
-        f"{label} {plain(value, ascii=ascii)}"
+        f"{label} {plain(value, ascii_only=ascii_only)}"
         for label, value in pairs
         if check.status is Status.FAIL and value is not None
     ]
