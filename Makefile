@@ -6,7 +6,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 2
-# Benchmarks and soak runs: options for pytest, e.g. make soak ARGS='-k eif'
+# More options for pytest, e.g. make soak ARGS='-k eif'
 ARGS ?=
 
 help: ## this list
@@ -44,11 +44,11 @@ peers: env ## the real programs of the acceptance tests, built from pinned sourc
 acceptance: env first-peers ## the tests that take minutes, or need what `make peers` builds
 	$(PYTEST) -m acceptance $(ARGS)
 
-bench: env ## the benchmarks
-	$(PYTEST) benchmarks $(ARGS)
+bench: env ## the benchmarks, one after the other
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
-soak: env ## the property and fuzz tests with a hundred times as many examples
-	$(PYTEST) -n $(WORKERS) --hypothesis-profile soak --timeout 0 tests/property tests/fuzz $(ARGS)
+soak: env ## the property and fuzz tests with far more examples, drawn by chance
+	GLASSCLAVE_EXAMPLES=soak $(PYTEST) -n $(WORKERS) --timeout 0 tests/property tests/fuzz $(ARGS)
 
 bootstrap: env ## kernel and init rebuilt from source, compared byte for byte (SOURCE=FILE takes a source archive)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/bootstrap.txt

@@ -14,7 +14,7 @@ settings.register_profile("house", derandomize=True, deadline=None, print_blob=T
 settings.register_profile(
     "soak", max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("house")
+settings.load_profile(os.environ.get("GLASSCLAVE_EXAMPLES", "house"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
