@@ -17,10 +17,10 @@ AGE = "attestation.age"
 
 _PCR_NAMES = {
     0: "image",
-    1: "kernel, init",
+    1: "kernel or init",
     2: "application",
     3: "role of the parent instance",
-    4: "the parent instance",
+    4: "parent instance",
     8: "signing certificate of the image",
 }
 _SHOWN_UNASKED = (3, 4, 8)
@@ -62,13 +62,13 @@ def _pcr(document: AttestationDocument, expected: Expected, index: int) -> Check
     step, code, name = (
         f"PCR{index}",
         f"attestation.pcr{index}",
-        _PCR_NAMES.get(index, "extended by the enclave"),
+        _PCR_NAMES.get(index, "value extended by the enclave"),
     )
     actual = document.pcrs.get(index)
     if document.debug:
         # One reason is enough: what PCRs a debugged enclave has means nothing either way.
         return Check(
-            step=step, code=code, status=Status.NOT_CHECKED, message=f"{name}: not compared, debug mode"
+            step=step, code=code, status=Status.NOT_CHECKED, message=f"not compared: debug mode ({name})"
         )
     wanted = _ZERO if index == 8 and expected.unsigned_image else expected.pcrs.get(index)
     if wanted is None:
@@ -77,14 +77,14 @@ def _pcr(document: AttestationDocument, expected: Expected, index: int) -> Check
             step=step,
             code=code,
             status=Status.NOT_CHECKED,
-            message=f"{name}: not compared, no value was expected; the document says {said}",
+            message=f"not compared, nothing was expected ({name}: {said})",
         )
     if actual is None:
         return Check(
             step=step,
             code=f"{code}.missing",
             status=Status.FAIL,
-            message=f"{name}: the document does not have it",
+            message=f"the document does not have it ({name})",
             expected=wanted.hex(),
         )
     if not same_bytes(actual, wanted):
@@ -92,7 +92,7 @@ def _pcr(document: AttestationDocument, expected: Expected, index: int) -> Check
             step=step,
             code=f"{code}.mismatch",
             status=Status.FAIL,
-            message=f"{name}: another value",
+            message=f"another {name}",
             expected=wanted.hex(),
             actual=actual.hex(),
         )

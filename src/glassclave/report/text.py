@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from glassclave.escaping import escape_untrusted
 from glassclave.results import Check, Finding, Severity, Status
 
-NAME_WIDTH = 11
+NAME_WIDTH = 12
 """Columns of the step's name, one blank included: the longest steps are ``connection`` and ``statement``."""
 
 _SIGNS = {Status.PASS: "✓", Status.FAIL: "✗", Status.NOT_CHECKED: "–"}
