@@ -6,6 +6,7 @@ All integers are big-endian and unsigned; sections follow one another without pa
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -109,8 +110,8 @@ class Header:
             self.default_cpus,
             self.reserved,
             self.section_count,
-            *_slots(self.section_offsets),
-            *_slots(self.section_sizes),
+            *self.section_offsets,
+            *self.section_sizes,
             self.unused,
             self.crc32,
         )
@@ -180,5 +181,7 @@ def section_type_name(number: int) -> str:
         return f"type {number}"
 
 
-def _slots(values: tuple[int, ...]) -> tuple[int, ...]:
-    return values + (0,) * (MAX_SECTIONS - len(values))
+def table_slots(values: Iterable[int]) -> tuple[int, ...]:
+    """A table of the header: ``values``, then zeros up to its 32 entries."""
+    used = tuple(values)
+    return used + (0,) * (MAX_SECTIONS - len(used))

@@ -25,6 +25,7 @@ from glassclave.eif.format import (
     Header,
     Section,
     SectionType,
+    table_slots,
 )
 from glassclave.eif.measurement import FileDigests, SectionMeasurer, pcr_of_certificate
 from glassclave.errors import UnavailableError, UsageError
@@ -177,8 +178,8 @@ class _Body:
             default_memory_bytes=plan.default_memory_bytes,
             default_cpus=plan.default_cpus,
             section_count=len(self.sections),
-            section_offsets=tuple(section.offset for section in self.sections),
-            section_sizes=tuple(section.size for section in self.sections),
+            section_offsets=table_slots(section.offset for section in self.sections),
+            section_sizes=table_slots(section.size for section in self.sections),
         )
         head = zlib.crc32(header.pack()[:CRC_OFFSET])
         return replace(header, crc32=combine_crc32(head, self._crc, self.position - HEADER_SIZE))
