@@ -52,7 +52,7 @@ soak: env ## the property and fuzz tests with far more examples, drawn by chance
 
 bootstrap: env ## kernel and init rebuilt from source, compared byte for byte (SOURCE=FILE takes a source archive)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/bootstrap.txt
-	$(BIN)/glassclave bootstrap rebuild $(if $(SOURCE),--source $(SOURCE))
+	$(BIN)/python bootstrap/build.py $(if $(SOURCE),--source $(SOURCE)) $(ARGS)
 
 docs: env ## every link and every schema in the documents
 	$(BIN)/python tools/check_docs.py
