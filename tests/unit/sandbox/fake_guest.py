@@ -140,10 +140,9 @@ class FakeGuest:
             self.posted += 1
         self.kick(0)
 
-    def packet(
-        self, op: int, payload: bytes = b"", *, wait: bool = True, cuts: int = 1, **fields: int
-    ) -> None:
-        """Send a packet. ``fields`` override the header; ``cuts`` descriptors hold it."""
+    def packet(self, op: int, payload: bytes = b"", /, **fields: int) -> None:
+        """Send a packet. ``fields`` override the header; ``cuts`` descriptors; ``wait`` till taken."""
+        wait, cuts = fields.pop("wait", True), fields.pop("cuts", 1)
         values = {
             "src_cid": GUEST, "dst_cid": 3, "src_port": 1111, "dst_port": 2222, "length": len(payload),
             "type": 1, "op": op, "flags": 0, "buf_alloc": self.buf_alloc, "fwd_cnt": self.fwd_cnt,
@@ -154,10 +153,8 @@ class FakeGuest:
         size = -(-len(data) // cuts)
         for index in range(cuts):
             length = max(0, min(size, len(data) - index * size))
-            last = index == cuts - 1
-            self.describe(
-                1, index, BASE + at + index * size, length, 0 if last else 1, 0 if last else index + 1
-            )
+            following = (index + 1) % cuts
+            self.describe(1, index, BASE + at + index * size, length, int(following > 0), following)
         self.offer(1, 0)
         if wait:
             assert self.wait_used(1) == [(0, 0)], "the packet was not taken"

@@ -201,6 +201,7 @@ def broken(name: str, guest: FakeGuest) -> None:
         case "poll-mode":
             guest.send(12, struct.pack("<Q", 0x100))
         case "enable-before-set":
+            guest.send(2, struct.pack("<Q", 1 << 30))
             guest.send(12, struct.pack("<Q", 0), guest.kicks[0])
             guest.send(18, struct.pack("<II", 0, 1))
         case "memory-longer-than-file":
@@ -219,7 +220,8 @@ def broken(name: str, guest: FakeGuest) -> None:
     [
         ("unknown", "request"), ("flags", "flags"), ("reply", "flags"), ("size", "size"), ("short", "size"),
         ("ring", "ring"), ("ring-size", "ring"), ("features", "features"), ("config", "size"),
-        ("kick-without-fd", "fds"), ("poll-mode", "fds"), ("kick-on-a-file", "fds"), ("enable-before-set", "ring"),
+        ("kick-without-fd", "fds"), ("poll-mode", "fds"), ("kick-on-a-file", "fds"),
+        ("enable-before-set", "ring"),
         ("memory-longer-than-file", "memory"), ("memory-without-fd", "memory"), ("memory-overlap", "memory"),
         ("memory-wrap", "memory"),
     ],
