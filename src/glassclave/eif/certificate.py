@@ -93,7 +93,7 @@ def parse_certificate(pem: bytes) -> SigningCertificate:
             algorithm = certificate.signature_algorithm_oid.dotted_string
             not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
             signature = certificate.signature
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise ParseError("eif.certificate.der", "the certificate is not readable X.509") from error
     return SigningCertificate(
         der=der,

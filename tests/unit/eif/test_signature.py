@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from datetime import UTC, datetime, timedelta
 
@@ -196,6 +197,17 @@ def test_certificates_that_are_none(pem: bytes, code: str) -> None:
     with pytest.raises(ParseError) as caught:
         parse_certificate(pem)
     assert caught.value.code == code
+
+
+def test_a_certificate_of_an_unknown_version() -> None:
+    # cryptography has an exception of its own for this, which is no ValueError.
+    der = parse_certificate(signed_section().certificate_file).der
+    assert der.count(bytes.fromhex("a003020102")) == 1
+    odd = der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a00302015b"))
+    pem = b"-----BEGIN CERTIFICATE-----\n%s-----END CERTIFICATE-----\n" % base64.encodebytes(odd)
+    with pytest.raises(ParseError) as caught:
+        parse_certificate(pem)
+    assert caught.value.code == "eif.certificate.der"
 
 
 def test_dates_of_a_certificate() -> None:
