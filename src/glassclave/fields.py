@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
@@ -15,6 +16,26 @@ _MISSING = object()
 
 def _refuse_constant(text: str) -> NoReturn:
     raise ParseError("json.number", f"{text} is not JSON (RFC 8259 §6)")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ParseError("json.number", f"{text[:40]} is beyond any number that can be held")
+    return value
+
+
+def _refuse_surrogates(value: object) -> None:
+    """A lone surrogate (RFC 8259 §8.2) cannot be written out again as UTF-8."""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            stack += [*item.keys(), *item.values()]
+        elif isinstance(item, list):
+            stack += item
+        elif isinstance(item, str) and any("\ud800" <= character <= "\udfff" for character in item):
+            raise ParseError("json.encoding", "a string holds half a character (a lone surrogate)")
 
 
 def _unique_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -60,8 +81,13 @@ def parse_json(data: bytes, *, source: str, limit: int = 4 << 20, max_depth: int
         raise LimitError("json.depth", f"nested deeper than {max_depth}", source=source)
     try:
         value: object = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant
+            data.decode("utf-8"),
+            object_pairs_hook=_unique_pairs,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
         )
+        if b"\\u" in data:
+            _refuse_surrogates(value)
     except UnicodeDecodeError as error:
         raise ParseError("json.encoding", "not UTF-8", offset=error.start, source=source) from error
     except json.JSONDecodeError as error:

@@ -11,6 +11,9 @@ from glassclave.fields import Fields, parse_json
     [
         (b'{"a":1,"a":2}', "json.duplicate-key"),
         (b'{"a":NaN}', "json.number"),
+        (b'{"a":1e999}', "json.number"),
+        (b'["\\ud800"]', "json.encoding"),
+        (b'{"\\udfff":1}', "json.encoding"),
         (b"{", "json.syntax"),
         (b"\xff", "json.encoding"),
         (b"[" * 65 + b"]" * 65, "json.depth"),

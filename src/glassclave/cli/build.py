@@ -1,0 +1,176 @@
+"""``glassclave build``."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from glassclave.cli.terminal import TerminalProgress, megabytes
+from glassclave.errors import UsageError
+from glassclave.image.config import ProcessOptions
+from glassclave.ramdisk.application import LayoutOptions
+from glassclave.ramdisk.bootstrap import LAYOUT_MTIME
+
+if TYPE_CHECKING:
+    from glassclave.flows.build import BuildResult
+
+
+def split_words(text: str) -> tuple[str, ...]:
+    """A command as given on the command line: a JSON array, or words as a POSIX shell splits them."""
+    if text.lstrip().startswith("["):
+        try:
+            words = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UsageError(
+                "build.cmd.syntax", f"not a JSON array: {error.msg}", offset=error.pos
+            ) from error
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise UsageError("build.cmd.syntax", "a JSON array of strings is needed")
+        return tuple(words)
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise UsageError("build.cmd.syntax", f"cannot be split into words: {error}") from error
+
+
+def build_time(environment: dict[str, str]) -> int:
+    """SOURCE_DATE_EPOCH where it is set (it reaches only the unmeasured BuildTime), else 1980-01-01."""
+    text = environment.get("SOURCE_DATE_EPOCH")
+    if text is None:
+        return LAYOUT_MTIME
+    if not (text.isascii() and text.isdigit() and int(text) < 1 << 32):
+        raise UsageError(
+            "build.source-date-epoch", f"SOURCE_DATE_EPOCH={text!r} is not a number of seconds below 2^32"
+        )
+    return int(text)
+
+
+def parse_mtime(text: str) -> int | None:
+    """Seconds since 1970, or ``None`` for ``preserve``."""
+    if text == "preserve":
+        return None
+    if text.isascii() and text.isdigit() and int(text) < 1 << 32:
+        return int(text)
+    raise UsageError("build.mtime", f"--mtime {text!r} is neither 'preserve' nor seconds below 2^32")
+
+
+@click.command("build")
+@click.argument("source")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The EIF to write.")
+@click.option("--cmd", help="Program and arguments: shell words or a JSON array.")
+@click.option("--entrypoint", help="Replaces the image's ENTRYPOINT (and drops its CMD).")
+@click.option("--env", multiple=True, metavar="NAME=VALUE", help="Adds to the image's environment.")
+@click.option("--workdir", help="Working directory of the program.")
+@click.option("--user", help="User to run as: name or uid, optionally :group.")
+@click.option("--name", help="ImageName in the metadata (not measured). Default: the output's name.")
+@click.option("--image-version", default="", help="ImageVersion in the metadata (not measured).")
+@click.option(
+    "--arch", type=click.Choice(["amd64", "arm64"]), help="For dir: sources, or to pick from an index."
+)
+@click.option(
+    "--bootstrap", "bootstrap_dir", type=click.Path(path_type=Path), help="Kernel and init from DIR."
+)
+@click.option("--owner", type=click.Choice(["root", "preserve"]), default="root", help="For dir: sources.")
+@click.option(
+    "--mtime",
+    default=str(LAYOUT_MTIME),
+    show_default=True,
+    help="Seconds, one time for all files; or 'preserve'.",
+)
+@click.option("--drop-file-capabilities", is_flag=True, help="Accept that file capabilities are lost.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    source: str,
+    output: Path,
+    cmd: str | None,
+    entrypoint: str | None,
+    env: tuple[str, ...],
+    workdir: str | None,
+    user: str | None,
+    name: str | None,
+    image_version: str,
+    arch: str | None,
+    bootstrap_dir: Path | None,
+    owner: str,
+    mtime: str,
+    drop_file_capabilities: bool,
+    as_json: bool,
+) -> None:
+    """Make an enclave image from SOURCE.
+
+    \b
+    SOURCE:  dir:ROOT                a directory that holds a root file system
+
+    The same source gives the same bytes, on every machine, at any time, as any user. SOURCE_DATE_EPOCH sets
+    only BuildTime in the metadata, which no PCR covers.
+    """
+    from glassclave.bootstrap import load_directory, load_shipped, lookup_pcr1
+    from glassclave.eif.format import Architecture
+    from glassclave.flows.build import BuildRequest, build_image
+    from glassclave.flows.source import SourceOptions, open_image
+
+    request = BuildRequest(
+        output=output,
+        name=name or output.name.removesuffix(".eif"),
+        version=image_version,
+        process=ProcessOptions(
+            entrypoint=None if entrypoint is None else split_words(entrypoint),
+            cmd=None if cmd is None else split_words(cmd),
+            env=env,
+            working_directory=workdir,
+            user=user,
+        ),
+        layout=LayoutOptions(mtime=parse_mtime(mtime), drop_file_capabilities=drop_file_capabilities),
+        build_time=build_time(dict(os.environ)),
+    )
+    progress = TerminalProgress(quiet=as_json)
+    options = SourceOptions(architecture=arch, preserve_owner=owner == "preserve")
+    with open_image(source, options, progress) as image:
+        architecture = Architecture.of_oci(image.config.architecture)
+        bootstrap = load_directory(bootstrap_dir) if bootstrap_dir else load_shipped(architecture.value)
+        result = build_image(image.tree, image.config, bootstrap, request, progress)
+    known = lookup_pcr1(result.image.measurements.pcr1.hex())
+    progress.step(
+        "bootstrap",
+        f"{bootstrap.name} {bootstrap.architecture}, PCR1 known: {known.owner if known else 'no'}",
+    )
+    progress.step("wrote", f"{output}, {megabytes(result.image.size)}")
+    progress.close()
+    print(json.dumps(as_record(output, result), indent=2) if as_json else "\n".join(as_text(output, result)))
+
+
+def as_record(output: Path, result: BuildResult) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    measurements = result.image.measurements
+    return {
+        "file": str(output),
+        "size": result.image.size,
+        "sha256": (result.image.file_sha256 or b"").hex(),
+        "architecture": result.architecture.value,
+        "measurements": {f"PCR{index}": value.hex() for index, value in measurements.by_index().items()},
+        "memoryBytes": result.memory_bytes,
+        "layout": {
+            "entries": result.layout.entries,
+            "timesMadeConstant": result.layout.times_changed,
+            "normalized": result.layout.normalized,
+        },
+    }
+
+
+def as_text(output: Path, result: BuildResult) -> list[str]:
+    """The lines that end a build: PCRs in full, what is not measured, memory, the next command."""
+    measurements = result.image.measurements
+    meaning = {0: "image", 1: "kernel, init", 2: "application", 8: "signing certificate"}
+    return [
+        "",
+        *(f"PCR{index}  {value.hex()}  {meaning[index]}" for index, value in measurements.by_index().items()),
+        "",
+        "not measured: name, version, build time."
+        f" The enclave needs {-(-result.memory_bytes // 1_000_000):,} MB of memory.",
+        f"next: glassclave publish {shlex.quote(str(output))} ghcr.io/OWNER/REPO:TAG",
+    ]

@@ -1,0 +1,1 @@
+"""Use cases, one per file. Flows join rooms and call other flows only downward."""

@@ -1,0 +1,1 @@
+"""OCI references, manifests, referrers and our artifact: decisions over bytes, no network."""

@@ -1,0 +1,1 @@
+"""Who signed what: in-toto statements, Fulcio claims, Sigstore bundles, cosign's layout."""
