@@ -35,7 +35,7 @@ _LEAF = "certificate"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """What the walk needs of a certificate, read once so that nothing can fail to parse later.
+    """What the walk needs of a certificate, read at once: the library parses fields only when asked for them.
 
     ``place``: its path in the document (``cabundle[1]``). ``ca`` and ``ca_critical``: of basicConstraints,
     ``None`` without that extension. ``strange``: critical extensions that this code does not understand.
@@ -44,6 +44,10 @@ class Certificate:
     place: str
     der: bytes = field(repr=False)
     parsed: x509.Certificate = field(repr=False)
+    version: x509.Version
+    algorithm: x509.ObjectIdentifier
+    issuer: x509.Name = field(repr=False)
+    subject: x509.Name = field(repr=False)
     subject_text: str
     common_name: str | None
     not_before: datetime
@@ -91,6 +95,10 @@ def _read(parsed: x509.Certificate, der: bytes, place: str) -> Certificate:
         place=place,
         der=der,
         parsed=parsed,
+        version=parsed.version,
+        algorithm=parsed.signature_algorithm_oid,
+        issuer=parsed.issuer,
+        subject=parsed.subject,
         subject_text=parsed.subject.rfc4514_string(),
         common_name=str(names[0].value) if len(names) == 1 else None,
         not_before=parsed.not_valid_before_utc,
@@ -152,13 +160,13 @@ def _refused(rule: str, certificate: Certificate, message: str) -> RefusedError:
 
 def _verify_form(certificate: Certificate) -> None:
     """What AWS writes in every certificate: version 3, P-384, ECDSA with SHA-384."""
-    if certificate.parsed.version is not x509.Version.v3:
+    if certificate.version is not x509.Version.v3:
         raise _refused("version", certificate, "is not an X.509 version 3 certificate")
     if not isinstance(certificate.key, ec.EllipticCurvePublicKey) or not isinstance(
         certificate.key.curve, ec.SECP384R1
     ):
         raise _refused("key", certificate, "has a key that is not on P-384")
-    if certificate.parsed.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA384:
+    if certificate.algorithm != SignatureAlgorithmOID.ECDSA_WITH_SHA384:
         raise _refused("algorithm", certificate, "is not signed with ECDSA and SHA-384")
     if certificate.strange:
         raise _refused(
@@ -192,7 +200,7 @@ def _verify_leaf(certificate: Certificate) -> None:
 
 
 def _verify_issued(certificate: Certificate, issuer: Certificate) -> None:
-    if certificate.parsed.issuer != issuer.parsed.subject:
+    if certificate.issuer != issuer.subject:
         raise _refused("name", certificate, f"does not name {issuer.place} as its issuer")
     try:
         # Compares names, inner and outer algorithm, and the signature over the bytes as they stand.

@@ -110,7 +110,8 @@ def verify(
     if as_json:
         click.echo(json_text(appraisal_record(appraisal)))
         return 0 if appraisal.passed else 1
-    click.echo("\n".join(_lines(appraisal, style_of(colour))))
+    style = style_of(colour)
+    click.echo("\n".join(_lines(appraisal, style)), color=style.colour)
     return 0 if appraisal.passed else 1
 
 

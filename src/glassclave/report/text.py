@@ -46,7 +46,7 @@ def render_findings(findings: Iterable[Finding], *, ascii_only: bool, colour: bo
         body = _wrap(plain(finding.message + where, ascii_only=ascii_only), width - 10) or [""]
         painted = _paint(label, _SEVERITY_COLOURS[finding.severity], colour) + " " * (10 - len(label))
         block = [painted + body[0], *(" " * 10 + line for line in body[1:])]
-        lines += _end_with(block, len(body[-1]) + 10, finding.code, width)
+        lines += _end_with(block, len(body[-1]) + 10, plain(finding.code, ascii_only=ascii_only), width)
     return lines
 
 

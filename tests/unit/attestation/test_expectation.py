@@ -1,0 +1,83 @@
+"""Expectations that could match anything are refused before anything is read."""
+
+from __future__ import annotations
+
+from datetime import timedelta, timezone
+
+import pytest
+
+from glassclave.attestation.expectation import Expected, Historical, Live
+from glassclave.attestation.measurements import parse_measurements
+from glassclave.errors import ParseError, UsageError
+from glassclave.results import Measurements
+from tests.unit.attestation.forge import NONCE, NOW, PCRS
+
+MEASURED = Measurements(pcr0=PCRS[0], pcr1=PCRS[1], pcr2=PCRS[2])
+
+
+@pytest.mark.parametrize(
+    ("pcrs", "code"),
+    [
+        ({}, "incomplete"),
+        ({0: PCRS[0]}, "incomplete"),
+        ({0: PCRS[0], 1: PCRS[1]}, "incomplete"),
+        ({8: b"8" * 48, 3: b"3" * 48}, "incomplete"),
+        ({**PCRS, 0: bytes(48)}, "zero"),
+        ({**PCRS, 8: bytes(48)}, "zero"),
+        ({**PCRS, 1: b"1" * 47}, "size"),
+        ({**PCRS, 32: b"1" * 48}, "index"),
+        ({**PCRS, -1: b"1" * 48}, "index"),
+    ],
+)
+def test_expected_pcrs(pcrs: dict[int, bytes], code: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Expected(pcrs=pcrs)
+    assert caught.value.code == f"attestation.expected.{code}"
+    assert caught.value.exit_status == 2
+
+
+def test_what_is_given_beside_an_image_must_not_contradict_it() -> None:
+    assert Expected.of(MEASURED, also={3: b"3" * 48}).pcrs[3] == b"3" * 48
+    assert Expected.of(MEASURED, also={0: PCRS[0]}).unsigned_image
+    for also in ({0: b"0" * 48}, {8: b"8" * 48}):
+        with pytest.raises(UsageError) as caught:
+            Expected.of(MEASURED, also=also)
+        assert caught.value.code == "attestation.expected.contradiction"
+    with pytest.raises(UsageError):
+        Expected(pcrs={**PCRS, 8: b"8" * 48}, unsigned_image=True)
+
+
+def test_nonce_age_and_times() -> None:
+    Live(nonce=NONCE[:16], at=NOW)
+    Live(nonce=bytes(1024), at=NOW)
+    for nonce in (b"", NONCE[:15], bytes(1025)):
+        with pytest.raises(UsageError) as caught:
+            Live(nonce=nonce, at=NOW)
+        assert caught.value.code == "attestation.nonce.size"
+    with pytest.raises(UsageError):
+        Live(nonce=NONCE, at=NOW, max_age=timedelta(0))
+    for naive in (
+        lambda: Live(nonce=NONCE, at=NOW.replace(tzinfo=None)),
+        lambda: Historical(at=NOW.replace(tzinfo=None)),
+    ):
+        with pytest.raises(UsageError) as caught:
+            naive()
+        assert caught.value.code == "attestation.time.naive"
+    Historical(at=NOW.astimezone(timezone(timedelta(hours=9))))
+
+
+def _json(pcrs: dict[int, bytes]) -> str:
+    return ",".join(f'"PCR{index}": "{value.hex()}"' for index, value in pcrs.items())
+
+
+def test_measurements_of_a_build_are_read_where_nitro_cli_puts_them() -> None:
+    inside = '{"Measurements": {"HashAlgorithm": "Sha384 { ... }", ' + _json(PCRS) + "}}"
+    assert parse_measurements(inside.encode(), source="m") == MEASURED
+    assert parse_measurements(("{" + _json(PCRS) + "}").encode(), source="m") == MEASURED
+    signed = parse_measurements(("{" + _json({**PCRS, 8: b"8" * 48}) + "}").encode(), source="m")
+    assert signed.pcr8 == b"8" * 48
+    twice = "{" + _json(PCRS) + ', "Measurements": {' + _json(PCRS) + "}}"
+    for text in ("[]", "{", "{}", "{" + _json({0: PCRS[0], 1: PCRS[1]}) + "}", '{"PCR0": 1}', twice):
+        with pytest.raises(ParseError) as caught:
+            parse_measurements(text.encode(), source="m")
+        assert caught.value.source == "m"
