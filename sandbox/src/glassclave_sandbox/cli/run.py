@@ -23,43 +23,40 @@ _REFUSALS_SHOWN = 5
 _TICK_SECONDS = 0.1
 
 
-class ForwardType(click.ParamType):
-    """``HOST_UNIX_SOCKET:GUEST_PORT``."""
-
-    name = "SOCKET:PORT"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[Path, int]:
-        """Path and port."""
-        path, colon, port = str(value).rpartition(":")
+def _forwards(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[Path, int], ...]:
+    """Each ``HOST_UNIX_SOCKET:GUEST_PORT`` as path and port."""
+    found: list[tuple[Path, int]] = []
+    for value in values:
+        path, colon, port = value.rpartition(":")
         if not colon or not path:
-            self.fail(f"{value!r} is not HOST_UNIX_SOCKET:GUEST_PORT, e.g. /tmp/app.sock:8080", param, ctx)
-        return Path(path), _number(self, port, PORT_ANY - 1, param, ctx)
+            raise click.BadParameter(
+                f"{value!r} is not HOST_UNIX_SOCKET:GUEST_PORT, for example /tmp/app.sock:8080"
+            )
+        found.append((Path(path), _number(port, PORT_ANY - 1)))
+    return tuple(found)
 
 
-class ListenType(click.ParamType):
-    """``CID:PORT=UNIX_SOCKET``."""
-
-    name = "CID:PORT=SOCKET"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[tuple[int, int], Path]:
-        """The guest's view of the address, and the socket that stands for it."""
-        address, equals, path = str(value).partition("=")
+def _listens(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[tuple[int, int], Path]:
+    """Each ``CID:PORT=UNIX_SOCKET`` as the guest's view of the address, and the socket that stands for it."""
+    found: dict[tuple[int, int], Path] = {}
+    for value in values:
+        address, equals, path = value.partition("=")
         cid, colon, port = address.partition(":")
         if not equals or not colon or not path:
-            self.fail(f"{value!r} is not CID:PORT=UNIX_SOCKET, e.g. 3:5000=/tmp/log.sock", param, ctx)
-        numbers = (_number(self, cid, 2**64 - 1, param, ctx), _number(self, port, PORT_ANY - 1, param, ctx))
-        return numbers, Path(path)
+            raise click.BadParameter(
+                f"{value!r} is not CID:PORT=UNIX_SOCKET, for example 3:5000=/tmp/log.sock"
+            )
+        found[_number(cid, 2**64 - 1), _number(port, PORT_ANY - 1)] = Path(path)
+    return found
 
 
-def _number(
-    kind: click.ParamType, text: str, most: int, param: click.Parameter | None, ctx: click.Context | None
-) -> int:
+def _number(text: str, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) <= most):
-        kind.fail(f"{text!r} is not a number from 0 to {most}", param, ctx)
+        raise click.BadParameter(f"{text!r} is not a number from 0 to {most}")
     return int(text)
 
 
@@ -135,11 +132,11 @@ class Printer:
     "--memory", metavar="MIB", type=click.IntRange(min=1), help="Default: 4 times the image, or 256."
 )
 @click.option(
-    "--forward", type=ForwardType(), multiple=True, metavar="HOST_UNIX_SOCKET:GUEST_PORT",
+    "--forward", multiple=True, callback=_forwards, metavar="HOST_UNIX_SOCKET:GUEST_PORT",
     help="A new Unix socket whose clients reach a port of the guest.",
 )  # fmt: skip
 @click.option(
-    "--listen", type=ListenType(), multiple=True, metavar="CID:PORT=UNIX_SOCKET",
+    "--listen", multiple=True, callback=_listens, metavar="CID:PORT=UNIX_SOCKET",
     help="Where the guest's connections to an address go.",
 )  # fmt: skip
 @click.option(
@@ -159,7 +156,7 @@ def command(
     image: Path,
     memory: int | None,
     forward: tuple[tuple[Path, int], ...],
-    listen: tuple[tuple[tuple[int, int], Path], ...],
+    listen: dict[tuple[int, int], Path],
     sockets: Path | None,
     timeout: float | None,
     cid: int,
@@ -178,7 +175,7 @@ def command(
         cid=cid,
         memory=None if memory is None else memory * MEBIBYTE,
         sockets=sockets,
-        listen=dict(listen),
+        listen=listen,
         forward=forward,
         parent=Parent(role=parent_role, instance=parent_id),
     )
