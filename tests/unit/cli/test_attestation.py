@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from glassclave.cli import main
 from tests.unit.attestation.forge import NONCE, PCRS, ROOT, Forge
@@ -248,6 +250,32 @@ def test_an_image_file_may_be_expected(run: Run, forged: list[str], tmp_path: Pa
     eif.write_bytes(b"not an image")
     assert run("verify", *question, "--eif", str(eif)) == 3
     assert "eif." in run.err
+
+
+SPEC = Path(__file__).resolve().parents[3] / "docs" / "spec"
+
+
+def schema(name: str) -> Draft202012Validator:
+    text = (SPEC / f"attestation-{name}.schema.json").read_text(encoding="utf-8")
+    return Draft202012Validator(json.loads(text))
+
+
+@pytest.mark.parametrize("one", [PRODUCTION[0], DEBUG[0], NITROTPM[0]], ids=lambda one: one.path.stem)
+def test_json_is_what_the_published_schemas_say(one: Genuine, run: Run) -> None:
+    run("verify", str(one.path), *words(SIGNED.pcrs), "--historical", "--json")
+    schema("verdict").validate(json.loads(run.out))
+    if run("describe", str(one.path), "--json") == 0:
+        schema("document").validate(json.loads(run.out))
+
+
+def test_every_code_in_the_source_is_in_the_published_list() -> None:
+    sources = SPEC.parents[1] / "src" / "glassclave"
+    files = [*(sources / "attestation").rglob("*.py"), sources / "cli" / "attestation.py"]
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
+    codes = set(re.findall(r'"(attestation\.[a-z0-9.-]+)"', text))
+    published = (SPEC / "attestation.md").read_text(encoding="utf-8")
+    assert len(codes) > 30
+    assert {code for code in codes if f"`{code}`" not in published} == set()
 
 
 def test_output_is_ascii_where_the_terminal_is(monkeypatch: pytest.MonkeyPatch) -> None:
