@@ -302,6 +302,11 @@ class Machine:
         self._join_consoles()
         return True
 
+    def close_device(self) -> None:
+        """Unplug the vsock device; QEMU ends with it."""
+        if self._device is not None:
+            self._device.close()
+
     def why_ended(self) -> UnavailableError:
         """What a QEMU that ended too early said, as an error."""
         self._join_consoles()
