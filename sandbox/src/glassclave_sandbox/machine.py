@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -102,6 +102,7 @@ class Machine:
         self._directory = self._make_directory()
         ours, qemus_fd = pair()
         self._cleanup.callback(os.close, qemus_fd)
+        self._cleanup.callback(ours.close)
         self._device = Device(
             ours,
             guest_cid=self._options.cid,
@@ -197,11 +198,12 @@ class Machine:
     def _end(self) -> None:
         if self._process is None:
             return
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
+        self._end_politely()
+        try:
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_POLITE_SECONDS)
-            except subprocess.TimeoutExpired:
+        finally:  # also when Ctrl-C comes a second time
+            if self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()
         self._join_consoles()

@@ -13,16 +13,11 @@ from pathlib import Path
 
 from glassclave.errors import UsageError
 from glassclave_sandbox.vsock.connection import Connection
+from glassclave_sandbox.vsock.doors import Doors
 from glassclave_sandbox.vsock.errors import FrontEndError, GuestError
 from glassclave_sandbox.vsock.events import Event, EventKind, Report
 from glassclave_sandbox.vsock.front_end import FrontEnd
-from glassclave_sandbox.vsock.host import (
-    CLIENTS_LIMIT,
-    LINE_SECONDS,
-    ControlClient,
-    Heartbeat,
-    HostSockets,
-)
+from glassclave_sandbox.vsock.host import HostSockets
 from glassclave_sandbox.vsock.loop import HUNG_UP, READABLE, WRITABLE, Loop
 from glassclave_sandbox.vsock.packet import PARENT_CID, RESERVED_CIDS
 from glassclave_sandbox.vsock.ports import RingPorts
@@ -63,11 +58,13 @@ class Device:
         self._front_end: FrontEnd | None = FrontEnd(front_end, guest_cid, self)
         self._switch = Switch(guest_cid, self)
         self._ports = RingPorts(self._front_end.rings[RX], self._front_end.rings[TX], self._switch)
-        self._hosts = HostSockets(directory, named or {})
-        self._heartbeat = Heartbeat(lambda: self._tell(EventKind.HEARTBEAT, "heartbeat answered"))
-        self._local: set[socket.socket] = set()
-        self._clients: set[ControlClient] = set()
-        self._listeners: list[socket.socket] = []
+        self._doors = Doors(
+            self._loop,
+            HostSockets(directory, named or {}),
+            request=self._request,
+            now=self.now,
+            on_heartbeat=lambda: self._tell(EventKind.HEARTBEAT, "heartbeat answered"),
+        )
         self._ready: dict[Connection, None] = {}
         self._commands: deque[Callable[[], None]] = deque()
         self._drain_until: float | None = None
@@ -106,14 +103,12 @@ class Device:
 
     def listen_control(self, listener: socket.socket) -> None:
         """Serve ``CONNECT <port>`` lines on a non-blocking listener, which becomes the device's."""
-        self._listen(listener, self._add_client)
+        if not self._post(lambda: self._doors.serve_control(listener)):
+            listener.close()
 
     def forward(self, listener: socket.socket, guest_port: int) -> None:
         """Connect every client of a non-blocking listener to ``guest_port``; the listener becomes ours."""
-        self._listen(listener, lambda sock: self._request(sock, guest_port, _answer_by_closing))
-
-    def _listen(self, listener: socket.socket, accept: Callable[[socket.socket], None]) -> None:
-        if not self._post(lambda: self._watch_listener(listener, accept)):
+        if not self._post(lambda: self._doors.forward(listener, guest_port)):
             listener.close()
 
     def close(self, *, drain_seconds: float = 5.0) -> None:
@@ -156,7 +151,7 @@ class Device:
     def _poll_seconds(self) -> float | None:
         if self._ready or self._ports.busy or self._commands:
             return 0
-        timed = self._switch.has_deadlines or self._clients or self._drain_until is not None
+        timed = self._switch.has_deadlines or self._doors.has_deadlines or self._drain_until is not None
         return _TICK_SECONDS if timed else None
 
     def _round(self) -> None:
@@ -186,8 +181,7 @@ class Device:
     def _expire(self) -> None:
         if self._switch.has_deadlines:
             self._switch.expire()
-        for client in [client for client in self._clients if client.deadline <= self.now()]:
-            self._drop_client(client)
+        self._doors.expire()
 
     def _begin_close(self, drain_seconds: float) -> None:
         if self._drain_until is None:
@@ -205,10 +199,7 @@ class Device:
             self._commands.popleft()()
         self._switch.close()
         self._lose_front_end()
-        for client in list(self._clients):
-            self._drop_client(client)
-        for sock in (*self._local, *self._listeners):
-            sock.close()
+        self._doors.close()
         self._loop.close()
         self._on_finished()
 
@@ -274,25 +265,10 @@ class Device:
 
     def open_host(self, cid: int, port: int) -> socket.socket | None:
         """See `SwitchOwner`."""
-        sock = self._open_heartbeat() if Heartbeat.serves(cid, port) else self._hosts.open(cid, port)
+        sock = self._doors.open(cid, port)
         if sock is None:
             self._tell(EventKind.REFUSED, f"nobody listens for the guest on {cid}:{port}")
         return sock
-
-    def _open_heartbeat(self) -> socket.socket | None:
-        try:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        except OSError:  # no descriptors left
-            return None
-        self._local.add(ours)
-        self._loop.watch_edge(ours.fileno(), lambda _events: self._on_heartbeat(ours))
-        return theirs
-
-    def _on_heartbeat(self, sock: socket.socket) -> None:
-        if self._heartbeat.answer(sock):
-            self._loop.unwatch(sock.fileno())
-            self._local.discard(sock)
-            sock.close()
 
     def watch(self, connection: Connection) -> None:
         """See `SwitchOwner`."""
@@ -317,62 +293,10 @@ class Device:
         if connection.sock.fileno() >= 0:
             self._ready[connection] = None
 
-    def _watch_listener(self, listener: socket.socket, accept: Callable[[socket.socket], None]) -> None:
-        def on_events(_events: int) -> None:
-            while True:
-                try:
-                    sock, _ = listener.accept()
-                except OSError:  # none left to accept, or no descriptors: the next client wakes us again
-                    return
-                sock.setblocking(False)
-                accept(sock)
-
-        self._listeners.append(listener)
-        self._loop.watch_edge(listener.fileno(), on_events)
-
-    def _add_client(self, sock: socket.socket) -> None:
-        if len(self._clients) >= CLIENTS_LIMIT:
-            sock.close()
-            return
-        client = ControlClient(sock, self.now() + LINE_SECONDS)
-        self._clients.add(client)
-        self._loop.watch_edge(sock.fileno(), lambda _events: self._on_client(client))
-
-    def _on_client(self, client: ControlClient) -> None:
-        try:
-            port = client.read_port()
-        except ValueError:
-            self._drop_client(client)
-            return
-        if port is not None:
-            self._clients.discard(client)
-            self._loop.unwatch(client.sock.fileno())
-            self._request(client.sock, port, _answer_with_line)
-
-    def _drop_client(self, client: ControlClient) -> None:
-        self._clients.discard(client)
-        self._loop.unwatch(client.sock.fileno())
-        client.sock.close()
-
     def _request(self, sock: socket.socket, port: int, answer: Callable[[Connection, bool], None]) -> None:
         self._switch.request(sock, port, answer)
         if self._front_end is None or not self._ports.up:
             self._switch.guest_gone()  # no guest: there is no other connection either
-
-
-def _answer_by_closing(connection: Connection, accepted: bool) -> None:
-    if not accepted:
-        connection.sock.close()
-
-
-def _answer_with_line(connection: Connection, accepted: bool) -> None:
-    if accepted:
-        try:
-            connection.sock.send(b"OK %d\n" % connection.key.host_port, socket.MSG_NOSIGNAL)
-        except OSError:
-            accepted = True  # the client left; the switch notices when it reads
-    else:
-        connection.sock.close()
 
 
 def pair() -> tuple[socket.socket, int]:

@@ -105,26 +105,20 @@ class ControlClient:
         return port
 
 
-class Heartbeat:
-    """The parent's part of an enclave's start (AWS's init: byte 0xB7 to CID 3 port 9000, and back)."""
+def is_heartbeat(cid: int, port: int) -> bool:
+    """Whether this is where an enclave's init sends its heartbeat."""
+    return (cid, port) == (PARENT_CID, HEARTBEAT_PORT)
 
-    def __init__(self, on_heartbeat: Callable[[], None]) -> None:
-        self._on_heartbeat = on_heartbeat
 
-    @staticmethod
-    def serves(cid: int, port: int) -> bool:
-        """Whether this is the heartbeat's address."""
-        return (cid, port) == (PARENT_CID, HEARTBEAT_PORT)
-
-    def answer(self, sock: socket.socket) -> bool:
-        """Look at a connection; ``True`` when it is finished and may be closed."""
-        try:
-            data = sock.recv(1)
-            if data == HEARTBEAT_BYTE:
-                sock.send(data, socket.MSG_NOSIGNAL)
-                self._on_heartbeat()
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+def answer_heartbeat(sock: socket.socket, on_heartbeat: Callable[[], None]) -> bool:
+    """The parent's part: byte 0xB7 comes, and goes back. ``True`` when the connection is finished."""
+    try:
+        data = sock.recv(1)
+        if data == HEARTBEAT_BYTE:
+            sock.send(data, socket.MSG_NOSIGNAL)
+            on_heartbeat()
+    except BlockingIOError:
+        return False
+    except OSError:
         return True
+    return True
