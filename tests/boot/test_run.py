@@ -27,6 +27,7 @@ from glassclave.results import Measurements
 from glassclave.streams import open_source
 from glassclave_sandbox.authority import make_root
 from glassclave_sandbox.machine import Machine, Options
+from glassclave_sandbox.names import DEFAULT_INSTANCE
 from glassclave_sandbox.notary import notarize
 from glassclave_sandbox.qemu import Parent
 from glassclave_sandbox.vsock.events import Event, EventKind
@@ -34,9 +35,6 @@ from tests.boot.conftest import WriteGuest
 from tests.boot.enclave import SECONDS
 
 pytestmark = pytest.mark.boot
-
-NAME = "i-05a4db0c5a4db0c50"
-MODULE = f"{NAME}-enc019fc8255f07a185"
 
 
 def read_all(sock: socket.socket) -> bytes:
@@ -151,7 +149,7 @@ sock.close()
     )
     nonce = secrets.token_bytes(32)
     role = "arn:aws:iam::123456789012:role/Webserver"
-    options = Options(identity=MODULE, parent=Parent(role=role, instance=NAME))
+    options = Options(parent=Parent(role=role))
     with Machine(image, qemu=qemu, options=options) as machine:
         machine.wait_for_heartbeat(SECONDS)
         with machine.connect(7000, timeout=SECONDS) as sock:
@@ -171,7 +169,7 @@ sock.close()
     appraisal = appraise_document(
         copy,
         expected=Expected.of(
-            measured, also={3: pcr_of_digest(role.encode()), 4: pcr_of_digest(NAME.encode())}
+            measured, also={3: pcr_of_digest(role.encode()), 4: pcr_of_digest(DEFAULT_INSTANCE.encode())}
         ),
         mode=Live(nonce=nonce, at=at),
         roots=[parse_root(root.pem, source="sandbox")],

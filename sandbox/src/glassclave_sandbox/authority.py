@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from glassclave.errors import UsageError
+from glassclave_sandbox.names import require_aware
 
 ROOT_NAME = "sandbox.nitro-enclaves"
 
@@ -62,12 +62,6 @@ class Chain:
     def cabundle(self) -> list[bytes]:
         """The authorities in DER, root first."""
         return [authority.der for authority in self.authorities]
-
-
-def require_aware(at: datetime) -> None:
-    """`UsageError` ``sandbox.time`` for a time without zone."""
-    if at.utcoffset() is None:
-        raise UsageError("sandbox.time", "a time without time zone says nothing")
 
 
 def make_root(*, at: datetime) -> Issuer:

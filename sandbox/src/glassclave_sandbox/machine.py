@@ -23,6 +23,7 @@ from typing import IO, Self
 from glassclave.errors import UnavailableError, UsageError
 from glassclave.escaping import escape_untrusted
 from glassclave_sandbox.console import Console, OnLine
+from glassclave_sandbox.names import module_id_of
 from glassclave_sandbox.qemu import MEBIBYTE, WHAT_TO_DO, Parent, command_line, default_memory
 from glassclave_sandbox.vsock.device import Device, pair
 from glassclave_sandbox.vsock.events import Event, EventKind
@@ -42,7 +43,8 @@ class Options:
     ``memory``: bytes, default as Nitro asks (four times the image, 256 MiB at least). ``sockets``: existing
     directory for Unix sockets (default: a new temporary one). ``listen``: (CID, port) of the guest's calls to
     the Unix socket of a host program, before the directory is looked at. ``forward``: a new Unix socket for
-    host programs, and the guest port that its clients reach.
+    host programs, and the guest port that its clients reach. ``identity``: the module id in documents; by
+    default one in AWS's form that names the parent's instance.
     """
 
     cid: int = 16
@@ -51,7 +53,7 @@ class Options:
     listen: Mapping[tuple[int, int], Path] = field(default_factory=dict)
     forward: Sequence[tuple[Path, int]] = ()
     parent: Parent = field(default_factory=Parent)
-    identity: str = "glassclave-sandbox"
+    identity: str | None = None
 
 
 class Machine:
@@ -157,7 +159,7 @@ class Machine:
             memory=memory,
             vsock_fd=qemus_fd,
             parent=self._options.parent,
-            identity=self._options.identity,
+            identity=self._options.identity or module_id_of(self._options.parent.instance),
         )
         try:
             process = subprocess.Popen(

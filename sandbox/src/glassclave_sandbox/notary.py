@@ -14,7 +14,8 @@ from glassclave.cbor import decode
 from glassclave.digests import same_bytes
 from glassclave.errors import ParseError, RefusedError, UsageError
 from glassclave_sandbox.authority import Issuer
-from glassclave_sandbox.nsm import DEFAULT_REGION, SoftwareNsm, milliseconds
+from glassclave_sandbox.names import DEFAULT_REGION, milliseconds
+from glassclave_sandbox.nsm import SoftwareNsm
 
 _PROTECTED = bytes.fromhex("a10120")  # {1: -1}: no algorithm that COSE knows
 _ZEROS = bytes(64)

@@ -6,31 +6,17 @@ Source: AWS, "attestation process" (nsm-api repository), and what 140 genuine do
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from glassclave.cbor import encode
 from glassclave.cose import sign_sign1
 from glassclave.digests import pcr_of_digest
 from glassclave.errors import UsageError
 from glassclave.results import PCR_SIZE
-from glassclave_sandbox.authority import Issuer, make_chain, require_aware
+from glassclave_sandbox.authority import Issuer, make_chain
+from glassclave_sandbox.names import DEFAULT_INSTANCE, DEFAULT_REGION, module_id_of
 
-DEFAULT_INSTANCE = "i-05a4db0c5a4db0c50"
-DEFAULT_REGION = "eu-west-1"
 PCR_COUNT = 16
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def milliseconds(at: datetime) -> int:
-    """``at`` in milliseconds since 1970, UTC."""
-    require_aware(at)
-    return (at - _EPOCH) // timedelta(milliseconds=1)
-
-
-def module_id_of(instance_id: str, launched: datetime, *, slot: int = 0) -> str:
-    """The name of an enclave in AWS's form: instance, launch time in milliseconds, and four digits."""
-    return f"{instance_id}-enc{milliseconds(launched):012x}{slot:04x}"
 
 
 class SoftwareNsm:

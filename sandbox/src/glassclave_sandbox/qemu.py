@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glassclave.errors import UnavailableError, UsageError
+from glassclave_sandbox.names import DEFAULT_INSTANCE
 
 PROGRAM = "qemu-system-x86_64"
 VARIABLE = "GLASSCLAVE_QEMU"
@@ -56,10 +57,10 @@ def default_memory(image_size: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parent:
-    """The instance that the enclave believes to run on: PCR3 and PCR4 come from these."""
+    """The instance that the enclave believes to run on: PCR3 (zero without role) and PCR4 come from it."""
 
     role: str | None = None
-    instance: str | None = None
+    instance: str = DEFAULT_INSTANCE
 
 
 def _option(name: str, value: str | None) -> str:
@@ -76,7 +77,7 @@ def firmware_directories(program: Path) -> tuple[Path, ...]:
 def command_line(
     program: Path, image: Path, *, memory: int, vsock_fd: int, parent: Parent, identity: str
 ) -> list[str]:
-    """QEMU's arguments. ``memory`` in bytes; ``vsock_fd`` is inherited; ``identity`` is the machine's id."""
+    """QEMU's arguments. ``memory`` in bytes; ``vsock_fd`` is inherited; ``identity``: its module id."""
     for value in (parent.role, parent.instance, identity):
         if value is not None and ("\0" in value or not value):
             raise UsageError("sandbox.option", "an empty value, or one with a NUL in it, cannot be passed on")
@@ -96,8 +97,11 @@ def command_line(
         *("-cpu", "max"),
         *("-m", f"{memory // MEBIBYTE}M"),
         *("-display", "none", "-monitor", "none", "-serial", "stdio"),
-        # AWS's command line says reboot=k: without this a guest that ends would spin for ever.
         "-no-reboot",
+        # Images say reboot=k, as Nitro wants it. This machine has no keyboard controller: the guest would try
+        # it for more than a second, then jump into the BIOS, where it may hang. QEMU puts this behind the
+        # image's own command line; no PCR covers it.
+        *("-append", "reboot=t"),
         *("-kernel", str(image)),
         *("-chardev", f"socket,id=vsock,fd={vsock_fd}"),
     ]

@@ -192,7 +192,7 @@ def test_command_line_doubles_commas() -> None:
     arguments = command_line(
         Path("qemu"), Path("a,b.eif"), memory=MEBIBYTE, vsock_fd=7, parent=Parent(role="a,b=c"), identity="x"
     )
-    assert "nitro-enclave,vsock=vsock,id=x,parent-role=a,,b=c" in arguments
+    assert "nitro-enclave,vsock=vsock,id=x,parent-role=a,,b=c,parent-id=i-05a4db0c5a4db0c50" in arguments
     assert "-no-reboot" in arguments
     assert arguments[arguments.index("-kernel") + 1] == "a,b.eif"
     assert arguments[-1] == "socket,id=vsock,fd=7"

@@ -13,8 +13,9 @@ from glassclave.cbor import decode, encode
 from glassclave.errors import GlassclaveError, ParseError, RefusedError, UsageError
 from glassclave.results import Status
 from glassclave_sandbox.authority import Issuer, make_chain, make_root
+from glassclave_sandbox.names import milliseconds
 from glassclave_sandbox.notary import notarize, parse_qemu_document
-from glassclave_sandbox.nsm import SoftwareNsm, milliseconds
+from glassclave_sandbox.nsm import SoftwareNsm
 
 AT = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 PCRS = {0: b"\x01" * 48, 1: b"\x02" * 48, 2: b"\x03" * 48}

@@ -14,6 +14,7 @@ import click
 from glassclave.errors import UnavailableError
 from glassclave.escaping import escape_untrusted
 from glassclave_sandbox.machine import CONTROL_SOCKET, Machine, Options
+from glassclave_sandbox.names import DEFAULT_INSTANCE
 from glassclave_sandbox.qemu import MEBIBYTE, Parent, find_qemu, require_program
 from glassclave_sandbox.vsock.events import Event, EventKind
 from glassclave_sandbox.vsock.packet import PORT_ANY
@@ -151,7 +152,13 @@ class Printer:
     "--qemu", metavar="PATH", type=click.Path(path_type=Path), help="Default: GLASSCLAVE_QEMU, or PATH."
 )
 @click.option("--parent-role", metavar="ARN", help="IAM role of the parent instance: decides PCR3.")
-@click.option("--parent-id", metavar="ID", help="Id of the parent instance: decides PCR4.")
+@click.option(
+    "--parent-id",
+    metavar="ID",
+    default=DEFAULT_INSTANCE,
+    show_default=True,
+    help="Id of the parent instance: decides PCR4.",
+)
 def command(
     image: Path,
     memory: int | None,
@@ -162,7 +169,7 @@ def command(
     cid: int,
     qemu: Path | None,
     parent_role: str | None,
-    parent_id: str | None,
+    parent_id: str,
 ) -> int:
     """Boot an enclave image in QEMU's nitro-enclave machine and show its console.
 
