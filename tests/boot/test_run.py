@@ -222,8 +222,8 @@ connect(5000, cid=2).sendall(sock.recv(100))
 
 def children(pid: int) -> list[int]:
     """Processes that ``pid`` started."""
-    said = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    return [int(word) for word in said.split()]
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(word) for task in tasks for word in task.read_text(encoding="ascii").split()]
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -9,22 +9,29 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 from glassclave.errors import UnavailableError, UsageError
 from glassclave.escaping import escape_untrusted
 from glassclave_sandbox.console import Console, OnLine
 from glassclave_sandbox.names import module_id_of
-from glassclave_sandbox.qemu import MEBIBYTE, WHAT_TO_DO, Parent, command_line, default_memory
+from glassclave_sandbox.process import ChildProcess
+from glassclave_sandbox.qemu import (
+    MEBIBYTE,
+    WHAT_TO_DO,
+    Parent,
+    command_line,
+    default_memory,
+    require_program,
+)
 from glassclave_sandbox.vsock.device import Device, pair
 from glassclave_sandbox.vsock.events import Event, EventKind
 from glassclave_sandbox.vsock.host import listen_unix
@@ -80,7 +87,7 @@ class Machine:
         self._cleanup = ExitStack()
         self._changed = threading.Condition()
         self._heartbeats = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: ChildProcess | None = None
         self._device: Device | None = None
         self._console: Console | None = None
         self._complaints: Console | None = None
@@ -161,53 +168,30 @@ class Machine:
             parent=self._options.parent,
             identity=self._options.identity or module_id_of(self._options.parent.instance),
         )
-        try:
-            process = subprocess.Popen(
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=[qemus_fd],
-                # Ctrl-C in a terminal is ours to handle: QEMU is ended in order, and its last bytes are read.
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise UnavailableError(
-                "sandbox.qemu.missing",
-                f"cannot be started: {error.strerror}",
-                source=str(self._qemu),
-                hint=WHAT_TO_DO,
-            ) from error
-        self._process = process
+        # Asked before it starts: a launcher stands between, and would only say so on stderr.
+        program = require_program(self._qemu)
+        self._child = ChildProcess(
+            [str(program), *arguments[1:]], inherited=[qemus_fd], on_end=self._note_end
+        )
         self._cleanup.callback(self._end)
-        self._console = Console(_own_fd(process.stdout), name="console", on_line=self._on_line)
-        self._complaints = Console(_own_fd(process.stderr), name="qemu-stderr")
+        output, complaints = self._child.start()
+        self._console = Console(output, name="console", on_line=self._on_line)
+        self._complaints = Console(complaints, name="qemu-stderr")
         self._console.start()
         self._complaints.start()
-        threading.Thread(target=self._wait_for_end, name="qemu", daemon=True).start()
 
-    def _wait_for_end(self) -> None:
-        if self._process is not None:
-            self._process.wait()
+    def _note_end(self) -> None:
         with self._changed:
             self._changed.notify_all()
 
     def _end_politely(self) -> None:
-        """Called when the device ended too: a QEMU without its device would run on without vsock."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
+        """Called when the device ended: a QEMU without its device would run on without vsock."""
+        if self._child is not None:
+            self._child.terminate()
 
     def _end(self) -> None:
-        if self._process is None:
-            return
-        self._end_politely()
-        try:
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(_POLITE_SECONDS)
-        finally:  # also when Ctrl-C comes a second time
-            if self._process.poll() is None:
-                self._process.kill()
-                self._process.wait()
+        if self._child is not None:
+            self._child.end()
         self._join_consoles()
 
     def _join_consoles(self) -> None:
@@ -238,7 +222,7 @@ class Machine:
     @property
     def running(self) -> bool:
         """Whether QEMU runs."""
-        return self._process is not None and self._process.poll() is None
+        return self._child is not None and self._child.running
 
     @property
     def ended(self) -> bool:
@@ -254,7 +238,7 @@ class Machine:
     @property
     def pid(self) -> int | None:
         """QEMU's process."""
-        return None if self._process is None else self._process.pid
+        return None if self._child is None else self._child.pid
 
     def socket_path(self, cid: int, port: int) -> Path:
         """Where a host program must listen for the guest's connections to ``cid:port``."""
@@ -326,11 +310,12 @@ class Machine:
                 source=str(self._qemu),
                 hint=WHAT_TO_DO,
             )
-        if self._process is not None and self._process.returncode != 0:
+        status = None if self._child is None else self._child.status
+        if status:
             said = escape_untrusted(" ".join(complaints.split())) or "nothing"
             return UnavailableError(
                 "sandbox.qemu.failed",
-                f"QEMU ended with status {self._process.returncode} and said: {said}",
+                f"QEMU ended with status {status} and said: {said}",
                 source=str(self._image),
             )
         return UnavailableError(
@@ -340,11 +325,3 @@ class Machine:
     def _last_words(self) -> str:
         lines = [line for line in self.console.splitlines() if line.strip()]
         return f"last console line: {escape_untrusted(lines[-1])}" if lines else "the console stayed empty"
-
-
-def _own_fd(pipe: IO[bytes] | None) -> int:
-    """The descriptor of a pipe, taken out of the file object around it."""
-    if pipe is None:
-        raise UnavailableError("sandbox.qemu.failed", "QEMU has no output")
-    with pipe:
-        return os.dup(pipe.fileno())

@@ -121,6 +121,38 @@ def test_leaving_ends_the_program(program: Path, tmp_path: Path, behaviour: str)
         os.kill(pid, 0)
 
 
+def test_the_program_dies_with_its_parent(program: Path, tmp_path: Path) -> None:
+    """Also when the parent is killed, and nothing of ours can run any more."""
+    script = f"""
+import sys, time
+from pathlib import Path
+from glassclave_sandbox.machine import Machine
+with Machine(Path({str(image(tmp_path, "stay"))!r}), qemu=Path({str(program)!r})) as machine:
+    machine.wait_for_heartbeat(30)
+    print(machine.pid, flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, env=os.environ | {"TMPDIR": str(tmp_path)}
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        os.kill(pid, 0)
+        parent.kill()
+    deadline = time.monotonic() + 5
+    while running(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not running(pid)
+
+
+def running(pid: int) -> bool:
+    """Whether the process does anything still; an orphan that nobody reaps does not."""
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return False
+
+
 def test_an_exception_inside_leaves_nothing(program: Path, tmp_path: Path) -> None:
     threads = len(os.listdir("/proc/self/task"))
     with pytest.raises(KeyboardInterrupt), Machine(image(tmp_path, "stay"), qemu=program) as machine:
