@@ -37,6 +37,12 @@ class TerminalProgress:
             print(f"{name:<10} {escape_untrusted(message):<60} {seconds:6.1f} s", file=self._stream)
         self._started = now
 
+    def say(self, name: str, message: str) -> None:
+        """A line like a step's, of work that took no time of its own."""
+        self._clear()
+        if not self._quiet:
+            print(f"{name:<10} {escape_untrusted(message)}", file=self._stream)
+
     def advance(self, name: str, done: int, total: int | None) -> None:
         """Redraws at most ten times a second, and only for work longer than a second."""
         now = time.monotonic()

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from glassclave.errors import RefusedError
 from glassclave.image.config import Process
 from glassclave.image.tree import NO_CONTENT, Content, FileTree, Kind, Node
+from glassclave.normalizers import Rule, rules
 from glassclave.ramdisk.bootstrap import LAYOUT_MTIME, BytesContent
 from glassclave.ramdisk.cpio import Buffer, CpioEntry, write_archive
+from glassclave.ramdisk.normalized import normalized
 from glassclave.ramdisk.process import encode_process
 
 LAYOUT_NAME = "glassclave-1"
@@ -31,7 +33,10 @@ class LayoutOptions:
 
 @dataclass(slots=True)
 class LayoutReport:
-    """What was made constant on the way; filled while the ramdisk streams."""
+    """What was made constant on the way; filled while the ramdisk streams.
+
+    ``entries``: paths of the tree. ``normalized``: rule id to the number of files whose bytes it changed.
+    """
 
     entries: int = 0
     times_changed: int = 0
@@ -46,6 +51,11 @@ def application_ramdisk(
     Raises `RefusedError` ``build.file-capabilities`` where a file would lose capabilities in silence.
     """
     return write_archive(_entries(tree, process, options, report))
+
+
+def applied_rules(options: LayoutOptions) -> tuple[Rule, ...]:
+    """The normalizers that the layout applies: all of its own, or none where files keep their times."""
+    return () if options.mtime is None else rules(LAYOUT_NAME)
 
 
 def lost_attributes(tree: FileTree) -> Sequence[tuple[bytes, str]]:
@@ -86,6 +96,7 @@ def _entries(
 
 def _tree_entries(tree: FileTree, options: LayoutOptions, report: LayoutReport) -> Iterator[CpioEntry]:
     names = Counter(id(node) for node in tree.nodes.values())
+    active = applied_rules(options)
     inodes: dict[int, int] = {}
     next_inode = 3
     for path, node in tree:
@@ -99,6 +110,8 @@ def _tree_entries(tree: FileTree, options: LayoutOptions, report: LayoutReport) 
         mtime = node.mtime if options.mtime is None else options.mtime
         report.times_changed += mtime != node.mtime
         content, size = _data(node) if known is None else (NO_CONTENT, 0)
+        if active and size and node.kind is Kind.FILE:
+            content = normalized(path, content, active, mtime=mtime, changed=report.normalized)
         yield CpioEntry(
             name=ROOT + b"/" + path,
             mode=node.kind.value | node.mode,

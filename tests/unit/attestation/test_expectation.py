@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta, timezone
 
 import pytest
@@ -81,3 +82,36 @@ def test_measurements_of_a_build_are_read_where_nitro_cli_puts_them() -> None:
         with pytest.raises(ParseError) as caught:
             parse_measurements(text.encode(), source="m")
         assert caught.value.source == "m"
+
+
+def _file(**changes: object) -> bytes:
+    """A build's measurements file, as far as this reader looks."""
+    pcrs = {f"PCR{index}": value.hex() for index, value in PCRS.items()}
+    measured: dict[str, object] = {"hashAlgorithm": "SHA384", "pcrs": pcrs, "sections": [], "eif": {}}
+    measured |= changes
+    return json.dumps({"measured": measured, "claimed": {}}).encode()
+
+
+def test_the_measurements_file_of_a_build_is_read_strictly() -> None:
+    assert parse_measurements(_file(), source="m") == MEASURED
+    pcrs = json.loads(_file())["measured"]["pcrs"]
+    eight = parse_measurements(_file(pcrs={**pcrs, "PCR8": "08" * 48}), source="m")
+    assert eight.pcr8 == b"\x08" * 48
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (_file(hashAlgorithm="SHA256"), "measurements.hash-algorithm"),
+        (_file(extra=1), "field.unknown"),
+        (_file(pcrs={"PCR0": "00" * 48, "PCR1": "00" * 48}), "field.missing"),
+        (_file(pcrs={f"PCR{n}": "00" * 48 for n in (0, 1, 2, 3)}), "field.unknown"),
+        (_file().replace(b'"claimed"', b'"Claimed"'), "field.unknown"),
+        (_file().replace(b', "claimed": {}', b""), "field.missing"),
+        (_file().replace(b'"claimed": {}', b'"claimed": {}, "PCR0": "00"'), "measurements.twice"),
+    ],
+)
+def test_a_measurements_file_of_another_form_is_refused(data: bytes, code: str) -> None:
+    with pytest.raises(ParseError) as caught:
+        parse_measurements(data, source="m")
+    assert caught.value.code == code
