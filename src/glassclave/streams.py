@@ -6,7 +6,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -67,7 +67,12 @@ class FileSource:
         parts: list[bytes] = []
         wanted = length
         while wanted > 0:
-            part = os.pread(self._fd, wanted, offset + length - wanted)
+            try:
+                part = os.pread(self._fd, wanted, offset + length - wanted)
+            except OSError as error:  # a failing disk, or a file of /sys that only looks regular
+                raise UnavailableError(
+                    "file.unreadable", f"cannot be read: {error.strerror}", source=self.name
+                ) from error
             if not part:
                 raise ParseError(
                     "stream.truncated", f"{length} bytes wanted, file ends", offset=offset, source=self.name
@@ -120,20 +125,44 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
     Written to one fixed hidden name beside it, locked, synced, renamed: after a crash there is the old file
     or none, and the next run reuses and removes the leftover. `UnavailableError` ``file.*`` on failure.
     """
+    _check_replaceable(path)
     partial = path.with_name(f".{path.name}.partial")
-    with _open_partial(partial, path) as file:
-        try:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(partial, path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise _unwritable(path, error) from error
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+    file = _open_partial(partial, path)
+    try:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise _unwritable(path, error) from error
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    finally:
+        # Closing writes what is still buffered, which fails once more on a full disk: said already above.
+        with suppress(OSError):
+            file.close()
     _sync_directory(path.parent)
+
+
+def _check_replaceable(path: Path) -> None:
+    """Refuse to rename over what is no regular file: a device, a FIFO, a link (``-o /dev/null`` as root)."""
+    try:
+        # Without a name, and for "..", there is only a directory.
+        named = path.name not in ("", "..")
+        regular = named and stat.S_ISREG(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    if not regular:
+        raise UnavailableError(
+            "file.kind",
+            "is not a regular file and is not replaced",
+            source=str(path),
+            hint="name a new file, or one that may be replaced",
+        )
 
 
 def _unwritable(path: Path, error: OSError) -> UnavailableError:
@@ -147,6 +176,16 @@ def _open_partial(partial: Path, path: Path) -> BinaryIO:
             fd = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         except OSError as error:
             raise _unwritable(path, error) from error
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            # Somebody put it there: writing would block on a FIFO, or empty the file of another name.
+            os.close(fd)
+            raise UnavailableError(
+                "file.partial",
+                "is in the way: it is no file of ours",
+                source=str(partial),
+                hint="look at it and remove it",
+            )
         file = os.fdopen(fd, "r+b", buffering=CHUNK_SIZE)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -155,6 +194,9 @@ def _open_partial(partial: Path, path: Path) -> BinaryIO:
             raise UnavailableError(
                 "file.busy", "is being written by another run", source=str(path), hint="wait for it to end"
             ) from error
+        except OSError as error:  # a file system without locks
+            file.close()
+            raise _unwritable(path, error) from error
         if _still_named(fd, partial):
             os.ftruncate(fd, 0)
             return file
@@ -169,10 +211,10 @@ def _still_named(fd: int, partial: Path) -> bool:
 
 
 def _sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    except OSError:  # some file systems cannot sync a directory; the file itself is safe
-        pass
-    finally:
-        os.close(fd)
+    # Some file systems cannot sync a directory, some directories cannot be read; the file itself is safe.
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

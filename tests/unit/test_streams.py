@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from glassclave.errors import ParseError, UnavailableError
-from glassclave.streams import BytesSource, open_source, read_chunks, read_small_file, write_atomically
+from glassclave.streams import (
+    BytesSource,
+    FileSource,
+    open_source,
+    read_chunks,
+    read_small_file,
+    write_atomically,
+)
 
 
 def test_bytes_source_refuses_to_read_past_the_end() -> None:
@@ -91,3 +98,76 @@ def test_a_killed_writer_leaves_what_the_next_run_removes(tmp_path: Path) -> Non
         file.write(b"whole")
     assert path.read_bytes() == b"whole"
     assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "/", ".."])
+def test_an_output_without_a_file_name_is_refused(name: str) -> None:
+    with pytest.raises(UnavailableError, match=r"file\.kind"), write_atomically(Path(name)):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["directory", "fifo", "link"])
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "out"
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("x")
+    before = os.lstat(path).st_ino
+    with pytest.raises(UnavailableError, match=r"file\.kind"), write_atomically(path):
+        pass
+    assert os.lstat(path).st_ino == before
+    assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("kind", ["fifo", "hard link", "symlink", "directory"])
+def test_a_planted_partial_file_is_neither_used_nor_emptied(tmp_path: Path, kind: str) -> None:
+    victim, partial = tmp_path / "victim", tmp_path / ".out.partial"
+    victim.write_bytes(b"precious")
+    if kind == "directory":
+        partial.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(partial)
+    elif kind == "symlink":
+        partial.symlink_to(victim)
+    else:
+        partial.hardlink_to(victim)
+    with pytest.raises(UnavailableError), write_atomically(tmp_path / "out") as file:
+        file.write(b"new")
+    assert victim.read_bytes() == b"precious"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_an_error_of_ours_and_leaves_nothing(tmp_path: Path) -> None:
+    script = """
+import sys, resource, signal
+from pathlib import Path
+from glassclave.errors import UnavailableError
+from glassclave.streams import write_atomically
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+try:
+    with write_atomically(Path(sys.argv[1])) as file:
+        for _ in range(40):
+            file.write(bytes(100_000))
+except UnavailableError as error:
+    print(error.code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "out")], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("file.unwritable\n", "")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_the_system_cannot_read_is_an_error_of_ours(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    with path.open("r+b") as file:
+        write_only = os.open(path, os.O_WRONLY)
+        os.dup2(write_only, file.fileno())
+        os.close(write_only)
+        with pytest.raises(UnavailableError, match=r"file\.unreadable"):
+            FileSource(file, name="file").read_at(0, 4)

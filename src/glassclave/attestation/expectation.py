@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from glassclave.errors import UsageError
 from glassclave.results import PCR_SIZE, Measurements
@@ -103,3 +103,7 @@ class Historical:
 def _check_aware(at: datetime) -> None:
     if at.tzinfo is None or at.utcoffset() is None:
         raise UsageError("attestation.time.naive", "a time without a time zone cannot be compared")
+    try:
+        at.astimezone(UTC)
+    except OverflowError as error:
+        raise UsageError("attestation.time.range", "the time is outside of the years 1 to 9999") from error

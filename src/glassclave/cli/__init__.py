@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
+import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ import click
 from glassclave import __version__
 from glassclave.errors import GlassclaveError
 from glassclave.escaping import escape_untrusted
+from glassclave.report.records import json_text
 
 VERBS = {
     "build": "an enclave image from a container image or a directory",
@@ -61,6 +63,7 @@ def group() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: the one place that turns errors into messages and exit statuses."""
     words = sys.argv[1:] if arguments is None else arguments
+    _open_closed_streams()
     try:
         status = group.main(args=words, prog_name="glassclave", standalone_mode=False)
         sys.stdout.flush()
@@ -75,11 +78,47 @@ def main(arguments: list[str] | None = None) -> None:
     except GlassclaveError as error:
         _say(error_record(error), "--json" in words, None)
         status = error.exit_status
-    except BrokenPipeError:
-        # The reader of our output went away (`… | head`): not an error of ours, but not success either.
-        sys.stderr.close()
+    except OSError as error:
+        status = _system_failed(error, "--json" in words)
+    except SystemExit:
+        # click's answer to a reader that went away (`… | head`); its status 1 would say "judged, negative".
         status = 3
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _show_usage(usage: click.ClickException) -> None:
+    """As click does, but an argument that came from elsewhere (a glob, a script) cannot move the cursor."""
+    context = usage.ctx if isinstance(usage, click.UsageError) else None
+    if context is None or isinstance(usage, click.exceptions.NoArgsIsHelpError):
+        usage.show(file=sys.stderr)
+        return
+    print(context.get_usage(), file=sys.stderr)
+    print(f"Try '{context.command_path} --help' for help.\n", file=sys.stderr)
+    print(f"error: {escape_untrusted(usage.format_message())}", file=sys.stderr)
+
+
+def _open_closed_streams() -> None:
+    """A stream that the caller closed (``<&-``) is empty, or leads nowhere."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for the whole run
+
+
+def _system_failed(error: OSError, as_json: bool) -> int:
+    """Say that the operating system failed us where no room expected it: a full disk behind stdout, say."""
+    if not isinstance(error, BrokenPipeError):
+        source = None if error.filename is None else str(error.filename)
+        record = {
+            "code": "system.failed",
+            "message": error.strerror or "the system refused",
+            "source": source,
+        }
+        with suppress(OSError):
+            _say({key: value for key, value in record.items() if value is not None}, as_json, None)
+    # What is still buffered cannot be written, and Python would try once more, and complain, at its end.
+    with suppress(OSError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    return 3
 
 
 def error_record(error: GlassclaveError) -> dict[str, Any]:
@@ -97,10 +136,10 @@ def error_record(error: GlassclaveError) -> dict[str, Any]:
 
 def _say(record: dict[str, Any], as_json: bool, usage: click.ClickException | None) -> None:
     if as_json:
-        print(json.dumps({"error": record}, indent=2, ensure_ascii=True))
+        print(json_text({"error": record}), flush=True)
         return
     if usage is not None:
-        usage.show(file=sys.stderr)
+        _show_usage(usage)
         return
     places = [f"{name} {record[name]}" for name in ("field", "offset") if name in record]
     subject = f"{record['source']}: " if "source" in record else ""

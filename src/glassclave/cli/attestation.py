@@ -156,7 +156,7 @@ def _mode(*, nonce: str | None, historical: bool, at: str | None, max_age: int |
         if max_age is not None:
             raise UsageError("attestation.mode", "--max-age has no meaning with --historical")
         return Historical(at=time)
-    age = DEFAULT_MAX_AGE if max_age is None else timedelta(seconds=min(max_age, 10**9))
+    age = DEFAULT_MAX_AGE if max_age is None else timedelta(seconds=max(-1, min(max_age, 10**9)))
     return Live(nonce=_hex(nonce, "--nonce"), at=time or now(), max_age=age)
 
 

@@ -27,22 +27,29 @@ class FileOnDisk:
         """See `Content`; `UnavailableError` ``image.directory.changed`` when the file is another by now."""
         shown = self.path.decode("utf-8", "backslashreplace")
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            # O_NONBLOCK: what was a file may be a FIFO by now.
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as error:
-            raise UnavailableError(
-                "image.directory.unreadable", f"cannot be read: {error.strerror}", source=shown
-            ) from error
-        with os.fdopen(fd, "rb", buffering=0) as file:
+            raise _unreadable(self.path, "read", error) from error
+        try:
             status = os.fstat(fd)
             if (status.st_size, status.st_mtime_ns) != (self.size, self.mtime_ns):
                 raise self._changed(shown)
             left = self.size
             while left > 0:
-                part = file.read(min(left, CHUNK_SIZE))
+                part = self._read(fd, min(left, CHUNK_SIZE))
                 if not part:
                     raise self._changed(shown)
                 left -= len(part)
                 yield part
+        finally:
+            os.close(fd)
+
+    def _read(self, fd: int, length: int) -> bytes:
+        try:
+            return os.read(fd, length)
+        except OSError as error:
+            raise _unreadable(self.path, "read", error) from error
 
     def _changed(self, shown: str) -> UnavailableError:
         return UnavailableError(
@@ -63,7 +70,7 @@ def read_directory(root: Path, *, preserve_owner: bool = False) -> FileTree:
     if not root.is_dir():
         raise UnavailableError("image.directory.missing", "is not a directory", source=str(root))
     walk.directory(b"")
-    return FileTree(walk.nodes, tuple(walk.warnings))
+    return FileTree(walk.nodes, tuple(sorted(walk.warnings)))
 
 
 class _Walk:
@@ -87,14 +94,15 @@ class _Walk:
         try:
             return os.listdir(os.path.join(self.root, path))
         except OSError as error:
-            raise UnavailableError(
-                "image.directory.unreadable", f"cannot be listed: {error.strerror}", source=_shown(path)
-            ) from error
+            raise _unreadable(path, "listed", error) from error
 
     def _entry(self, path: bytes) -> Kind | None:
         check_path(path, source=_shown(self.root))
         full = os.path.join(self.root, path)
-        status = os.lstat(full)
+        try:
+            status = os.lstat(full)
+        except OSError as error:  # no search permission, a path that is too long, a file just removed
+            raise _unreadable(path, "looked at", error) from error
         kind = _KINDS.get(stat.S_IFMT(status.st_mode))
         if kind is None:
             self.warnings.append(f"{_shown(path)}: a socket, left out")
@@ -119,13 +127,29 @@ class _Walk:
             mode=stat.S_IMODE(status.st_mode),
             uid=status.st_uid if self.preserve_owner else 0,
             gid=status.st_gid if self.preserve_owner else 0,
-            mtime=int(status.st_mtime),
+            mtime=status.st_mtime_ns // 1_000_000_000,  # st_mtime is a float and may round up
             size=size,
-            target=os.readlink(full) if kind is Kind.SYMLINK else b"",
+            target=_target(full) if kind is Kind.SYMLINK else b"",
             device=(os.major(status.st_rdev), os.minor(status.st_rdev)) if is_device else (0, 0),
             content=content,
             attributes=_attributes(full),
         )
+
+
+def _target(full: bytes) -> bytes:
+    try:
+        return os.readlink(full)
+    except OSError as error:
+        raise _unreadable(full, "read", error) from error
+
+
+def _unreadable(path: bytes, verb: str, error: OSError) -> UnavailableError:
+    return UnavailableError(
+        "image.directory.unreadable",
+        f"cannot be {verb}: {error.strerror}",
+        source=_shown(path),
+        hint="build as a user who may read the whole directory, from one that nothing writes to",
+    )
 
 
 def _attributes(full: bytes) -> tuple[str, ...]:

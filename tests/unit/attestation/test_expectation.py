@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -115,3 +115,12 @@ def test_a_measurements_file_of_another_form_is_refused(data: bytes, code: str) 
     with pytest.raises(ParseError) as caught:
         parse_measurements(data, source="m")
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(("year", "hours"), [(1, 14), (9999, -14)])
+def test_a_time_that_utc_cannot_hold_is_refused(year: int, hours: int) -> None:
+    zone = timezone(timedelta(hours=hours))
+    at = datetime(year, 1, 1, tzinfo=zone) if year == 1 else datetime(year, 12, 31, 23, tzinfo=zone)
+    for mode in (lambda: Historical(at=at), lambda: Live(nonce=NONCE, at=at)):
+        with pytest.raises(UsageError, match=r"attestation\.time\.range"):
+            mode()

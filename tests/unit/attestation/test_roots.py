@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 
 import pytest
 
@@ -49,3 +50,10 @@ def test_a_root_file_is_one_certificate() -> None:
         with pytest.raises(ParseError) as caught:
             parse_root(data, source="f")
         assert (caught.value.code, caught.value.source) == (f"attestation.root.{code}", "f")
+
+
+def test_a_root_file_full_of_blanks_takes_no_time() -> None:
+    started = time.process_time()
+    with pytest.raises(ParseError, match=r"attestation\.root\.count"):
+        parse_root(b"-----BEGIN CERTIFICATE-----" + b" " * 65000, source="f")
+    assert time.process_time() - started < 1

@@ -295,3 +295,9 @@ def test_colour_is_a_choice(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for extra in ([], ["--color", "never"]):
         assert run(*question, *extra) == 0
         assert "\x1b" not in run.out
+
+
+@pytest.mark.parametrize("seconds", ["-5", "0", "-99999999999999999999"])
+def test_a_greatest_age_of_nothing_is_a_usage_error(seconds: str, forged: list[str], run: Run) -> None:
+    assert run("verify", *forged, "--nonce", NONCE.hex(), f"--max-age={seconds}") == 2
+    assert "attestation.max-age" in run.err

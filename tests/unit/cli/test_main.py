@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from glassclave import __version__
 from glassclave.cli import VERBS, main
+
+DOCUMENT = next((Path(__file__).parents[2] / "vectors/attestation").glob("worldcoin*.bin"))
 
 
 def run(*arguments: str) -> int:
@@ -63,3 +68,46 @@ def test_untrusted_text_in_an_error_cannot_move_the_cursor(
     err = capsys.readouterr().err
     assert "\x1b" not in err
     assert "\\u{1b}" in err
+
+
+def test_untrusted_text_in_a_usage_error_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("describe", "a", "b\x1b[2Jc") == 2
+    err = capsys.readouterr().err
+    assert "\x1b" not in err
+    assert "Usage: glassclave describe" in err
+
+
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    """``line`` with $G for glassclave, in a process of its own: streams are what is tried here."""
+    program = f"{sys.executable} -m glassclave"
+    environment = {**os.environ, "G": program, "R": str(DOCUMENT)}
+    return subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, check=False, timeout=60, env=environment
+    )
+
+
+@pytest.mark.parametrize("words", ["--help", "attestation describe $R", "attestation describe $R --json"])
+def test_a_reader_that_went_away_is_no_verdict(words: str) -> None:
+    done = shell(f"($G {words}; echo $? >&2) | true")
+    assert done.stderr == "3\n"
+
+
+def test_a_full_disk_behind_stdout_is_an_error_of_ours() -> None:
+    done = shell("$G attestation describe $R > /dev/full")
+    assert done.returncode == 3
+    assert "system.failed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("$G attestation describe - <&-", 3),
+        ("$G attestation describe $R >&-", 0),
+        ("$G attestation describe nothing 2>&-", 3),
+    ],
+)
+def test_a_closed_stream_is_empty(line: str, status: int) -> None:
+    done = shell(line)
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr

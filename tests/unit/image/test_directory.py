@@ -105,3 +105,34 @@ def test_a_file_too_large_for_a_ramdisk_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParseError) as caught:
         read_directory(tmp_path)
     assert caught.value.code == "image.file.size"
+
+
+def test_a_path_that_the_system_cannot_take_is_an_error_of_ours(tmp_path: Path) -> None:
+    """Each name is fine, and so is the path below the root; with the root in front it is too long."""
+    root = tmp_path / ("r" * 250)
+    root.mkdir()
+    inside = os.open(root, os.O_RDONLY)
+    for _ in range(19):
+        os.mkdir("d" * 200, dir_fd=inside)
+        deeper = os.open("d" * 200, os.O_RDONLY, dir_fd=inside)
+        os.close(inside)
+        inside = deeper
+    os.close(os.open("f" * 150, os.O_CREAT | os.O_WRONLY, dir_fd=inside))
+    os.close(inside)
+    with pytest.raises(UnavailableError, match=r"image\.directory\.unreadable"):
+        read_directory(root)
+
+
+def test_times_are_cut_to_seconds_not_rounded_up(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    os.utime(tmp_path / "file", ns=(0, 1_700_000_000_999_999_999))
+    assert read_directory(tmp_path).nodes[b"file"].mtime == 1_700_000_000
+
+
+def test_a_file_swapped_for_a_fifo_does_not_hold_the_build(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"data")
+    tree = read_directory(tmp_path)
+    (tmp_path / "file").unlink()
+    os.mkfifo(tmp_path / "file")
+    with pytest.raises(UnavailableError, match=r"image\.directory\.changed"):
+        list(tree.nodes[b"file"].content.chunks())

@@ -24,7 +24,7 @@ AWS_US_GOV_SHA256 = "20bcd30a3e168ea03789e1c45912bc123c4de3c977b8a6e1c125c7929d6
 US_GOV = "aws-us-gov"
 """What ``--attestation-root`` calls the shipped us-gov root."""
 
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+?)-----END CERTIFICATE-----")
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
