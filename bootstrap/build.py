@@ -134,9 +134,9 @@ def package_version(name: str) -> str:
     return run("dpkg-query", "-W", "-f", "${Version}", name)
 
 
-def check_compilers(lock: dict[str, Any]) -> None:
+def check_compilers(lock: dict[str, Any], found: dict[str, Any]) -> None:
     """Only what decides over the bytes; the lock's package versions are for the reader."""
-    wanted, found = lock["compilers"], compilers()
+    wanted = lock["compilers"]
     pairs = [(wanted["kernel"][name], found["kernel"][name]) for name in ("gcc", "ld")]
     pairs.append((f"ziglang {wanted['init']['ziglang']}", f"ziglang {found['init']['ziglang']}"))
     for needed, here in pairs:
@@ -316,7 +316,7 @@ def main() -> int:
     install_packages()
     if lock is not None:
         check_recipe(lock)
-        check_compilers(lock)
+        check_compilers(lock, compilers())
     if options.source is not None and not options.source.is_file():
         fail(f"{options.source}: no such file")
     source = None if options.source is None else options.source.resolve()
