@@ -54,13 +54,18 @@ def parse_seconds(text: str) -> int | None:
     return seconds if seconds < 1 << 32 else None
 
 
-def check_output_outside(source: str, output: Path) -> None:
-    """Refuse to write into the directory that is read: the next build would hold this one's image.
+def check_output(source: str, output: Path) -> None:
+    """Refuse an output that names no file, or lies in the directory that is read.
 
-    Raises `UsageError` ``build.output.inside``.
+    In there the next build would hold this one's image. Raises `UsageError` ``build.output.*``.
     """
+    if output.name in ("", ".."):
+        raise UsageError(
+            "build.output.name", "names no file", source=str(output), hint="give one: --output app.eif"
+        )
     kind, _, place = source.partition(":")
-    if kind == "dir" and place and output.resolve().is_relative_to(Path(place).resolve()):
+    # Not Path.resolve, which fails on a link that leads to itself.
+    if kind == "dir" and place and Path(os.path.realpath(output)).is_relative_to(os.path.realpath(place)):
         raise UsageError(
             "build.output.inside",
             "the image would be written into the directory that it is built from",

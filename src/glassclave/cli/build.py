@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from glassclave.cli.arguments import as_typed, check_output, parse_seconds, split_words
 from glassclave.cli.terminal import TerminalProgress, megabytes
 from glassclave.errors import UsageError
+from glassclave.escaping import escape_untrusted
 from glassclave.image.config import ProcessOptions
 from glassclave.provenance.claimed import PRESERVE
 from glassclave.ramdisk.application import LayoutOptions, LayoutReport
@@ -25,43 +26,29 @@ _RULE_WORDS = {"pyc": ".pyc headers"}
 """What the tree line calls the files that a normalizer changed."""
 
 
-def split_words(text: str) -> tuple[str, ...]:
-    """A command as given on the command line: a JSON array, or words as a POSIX shell splits them."""
-    if text.lstrip().startswith("["):
-        try:
-            words = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise UsageError(
-                "build.cmd.syntax", f"not a JSON array: {error.msg}", offset=error.pos
-            ) from error
-        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-            raise UsageError("build.cmd.syntax", "a JSON array of strings is needed")
-        return tuple(words)
-    try:
-        return tuple(shlex.split(text))
-    except ValueError as error:
-        raise UsageError("build.cmd.syntax", f"cannot be split into words: {error}") from error
-
-
 def build_time(environment: dict[str, str]) -> int:
     """SOURCE_DATE_EPOCH where it is set (it reaches only the unmeasured BuildTime), else 1980-01-01."""
     text = environment.get("SOURCE_DATE_EPOCH")
     if text is None:
         return LAYOUT_MTIME
-    if not (text.isascii() and text.isdigit() and int(text) < 1 << 32):
+    seconds = parse_seconds(text)
+    if seconds is None:
         raise UsageError(
-            "build.source-date-epoch", f"SOURCE_DATE_EPOCH={text!r} is not a number of seconds below 2^32"
+            "build.source-date-epoch",
+            f"SOURCE_DATE_EPOCH={text[:40]!r} is not a number of seconds below 2^32",
+            hint="unset it, or set it to what `git log -1 --format=%ct` prints",
         )
-    return int(text)
+    return seconds
 
 
 def parse_mtime(text: str) -> int | None:
     """Seconds since 1970, or ``None`` for ``preserve``."""
     if text == PRESERVE:
         return None
-    if text.isascii() and text.isdigit() and int(text) < 1 << 32:
-        return int(text)
-    raise UsageError("build.mtime", f"--mtime {text!r} is neither 'preserve' nor seconds below 2^32")
+    seconds = parse_seconds(text)
+    if seconds is None:
+        raise UsageError("build.mtime", f"--mtime {text[:40]!r} is neither 'preserve' nor seconds below 2^32")
+    return seconds
 
 
 @click.command("build")
@@ -119,16 +106,17 @@ def command(
     from glassclave.flows.build import BuildRequest, build_image
     from glassclave.flows.source import SourceOptions, open_image
 
+    check_output(source, output)
     request = BuildRequest(
         output=output,
-        name=name,
-        version=image_version,
+        name=as_typed(name),
+        version=as_typed(image_version),
         process=ProcessOptions(
-            entrypoint=None if entrypoint is None else split_words(entrypoint),
-            cmd=None if cmd is None else split_words(cmd),
-            env=env,
-            working_directory=workdir,
-            user=user,
+            entrypoint=None if entrypoint is None else split_words(as_typed(entrypoint)),
+            cmd=None if cmd is None else split_words(as_typed(cmd)),
+            env=tuple(as_typed(setting) for setting in env),
+            working_directory=None if workdir is None else as_typed(workdir),
+            user=None if user is None else as_typed(user),
         ),
         layout=LayoutOptions(mtime=parse_mtime(mtime), drop_file_capabilities=drop_file_capabilities),
         build_time=build_time(dict(os.environ)),
@@ -200,5 +188,5 @@ def as_text(output: Path, result: BuildResult) -> list[str]:
         "",
         "not measured: name, version, build time."
         f" The enclave needs {-(-result.memory_bytes // 1_000_000):,} MB of memory.",
-        f"next: glassclave publish {shlex.quote(str(output))} ghcr.io/OWNER/REPO:TAG",
+        f"next: glassclave publish {escape_untrusted(shlex.quote(str(output)))} ghcr.io/OWNER/REPO:TAG",
     ]

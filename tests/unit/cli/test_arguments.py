@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from glassclave.cli.arguments import check_output_outside, parse_seconds, split_words
+from glassclave.cli.arguments import check_output, parse_seconds, split_words
 from glassclave.errors import UsageError
 
 
@@ -57,8 +57,19 @@ def test_an_argument_has_the_same_characters_in_every_locale(coding: dict[str, s
 def test_an_output_inside_of_its_source_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
-    check_output_outside(f"dir:{root}", tmp_path / "root.eif")
+    check_output(f"dir:{root}", tmp_path / "root.eif")
     (tmp_path / "link").symlink_to(root)
     for output in (root / "x.eif", tmp_path / "link" / "x.eif"):
         with pytest.raises(UsageError, match=r"build\.output\.inside"):
-            check_output_outside(f"dir:{root}", output)
+            check_output(f"dir:{root}", output)
+
+
+@pytest.mark.parametrize("name", ["", ".", "/", ".."])
+def test_an_output_names_a_file(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"build\.output\.name"):
+        check_output(f"dir:{tmp_path}", Path(name))
+
+
+def test_a_link_to_itself_is_no_trap(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    check_output(f"dir:{tmp_path / 'loop'}", tmp_path / "x.eif")
