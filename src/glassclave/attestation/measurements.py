@@ -14,7 +14,7 @@ _HASH_ALGORITHM = "SHA384"
 def parse_measurements(data: bytes, *, source: str) -> Measurements:
     """PCR0, 1, 2 and, for a signed image, 8.
 
-    Taken from a build's measurements file (``measured.pcrs``, ``docs/spec/measurement-v1.md``; read strictly),
+    Taken from a build's measurements file (``measured.pcrs``, ``docs/spec/measurement-v1.md``: strictly),
     from ``Measurements`` as nitro-cli prints them, or from the top. `ParseError` ``json.*``, ``field.*``,
     ``measurements.*``; ``source`` names the file.
     """
@@ -22,10 +22,7 @@ def parse_measurements(data: bytes, *, source: str) -> Measurements:
     inside = [name for name in _PLACES if top.has(name)]
     if len(inside) + top.has("PCR0") > 1:
         raise ParseError("measurements.twice", "has measurements in more than one place", source=source)
-    if inside == ["measured"]:
-        fields = _of_a_build(top)
-    else:
-        fields = top.child(inside[0]) if inside else top
+    fields = _registers(top, inside[0]) if inside else top
     return Measurements(
         pcr0=fields.hex("PCR0", size=PCR_SIZE),
         pcr1=fields.hex("PCR1", size=PCR_SIZE),
@@ -34,8 +31,10 @@ def parse_measurements(data: bytes, *, source: str) -> Measurements:
     )
 
 
-def _of_a_build(top: Fields) -> Fields:
-    """The registers of a measurements file: an unknown field there is a failure, as in the statement."""
+def _registers(top: Fields, place: str) -> Fields:
+    """In a measurements file of ours an unknown field is a failure, as it is in the signed statement."""
+    if place != "measured":
+        return top.child(place)
     top.only("measured", "claimed")
     top.child("claimed")
     measured = top.child("measured")

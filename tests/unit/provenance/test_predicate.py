@@ -1,0 +1,163 @@
+"""The measurement predicate: what is written is read, and nothing else is."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from glassclave.errors import ParseError
+from glassclave.provenance.predicate import parse_predicate, predicate_json, predicate_record
+from tests.unit.provenance.predicates import SIGNED
+
+SCHEMA = json.loads(
+    (Path(__file__).resolve().parents[3] / "docs" / "spec" / "measurement-v1.schema.json").read_text(
+        encoding="utf-8"
+    )
+)
+VALIDATOR = Draft202012Validator(SCHEMA)
+RECORD: dict[str, Any] = json.loads(predicate_json(SIGNED))
+
+BARE = replace(
+    SIGNED,
+    measured=replace(
+        SIGNED.measured,
+        measurements=replace(SIGNED.measured.measurements, pcr8=None),
+        sections=SIGNED.measured.sections[:1],
+    ),
+    claimed=replace(
+        SIGNED.claimed,
+        bootstrap=replace(SIGNED.claimed.bootstrap, pcr1_owner=None),
+        recipe=replace(SIGNED.claimed.recipe, mtime=None, normalizers=()),
+        source=None,
+        build_log=None,
+    ),
+)
+
+
+@pytest.mark.parametrize("predicate", [SIGNED, BARE], ids=["everything", "nothing optional"])
+def test_what_is_written_is_read(predicate: Any) -> None:
+    data = predicate_json(predicate)
+    assert parse_predicate(data, source="p") == predicate
+    assert parse_predicate(predicate_record(predicate), source="p") == predicate
+    VALIDATOR.validate(json.loads(data))
+    assert data.endswith(b"}\n") and data.isascii() and b"\x7f" not in data
+
+
+def test_the_file_is_safe_to_show() -> None:
+    name = 'a\x1b\x7f\u202e"\\'
+    odd = replace(
+        SIGNED,
+        claimed=replace(SIGNED.claimed, unmeasured=replace(SIGNED.claimed.unmeasured, image_name=name)),
+    )
+    data = predicate_json(odd)
+    assert all(32 <= byte < 127 or byte == 10 for byte in data)
+    assert parse_predicate(data, source="p") == odd
+
+
+def objects(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Paths of all objects in a JSON value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = [path] if isinstance(value, dict) else []
+    for key, inner in items:
+        found += objects(inner, (*path, key))
+    return found
+
+
+def changed(path: tuple[str | int, ...], change: Callable[[Any], None]) -> dict[str, Any]:
+    record = copy.deepcopy(RECORD)
+    inner: Any = record
+    for key in path:
+        inner = inner[key]
+    change(inner)
+    return record
+
+
+OBJECTS = objects(RECORD)
+
+
+@pytest.mark.parametrize("path", OBJECTS, ids=lambda path: ".".join(map(str, path)) or "top")
+def test_an_unknown_field_anywhere_is_refused(path: tuple[str | int, ...]) -> None:
+    record = changed(path, lambda inner: inner.update(extra=None))
+    with pytest.raises(ParseError) as caught:
+        parse_predicate(json.dumps(record).encode(), source="p")
+    assert (caught.value.code, caught.value.source) == ("field.unknown", "p")
+    assert not VALIDATOR.is_valid(record)
+
+
+def leaves() -> list[tuple[tuple[str | int, ...], str]]:
+    found = []
+    for path in OBJECTS:
+        inner: Any = RECORD
+        for key in path:
+            inner = inner[key]
+        found += [(path, key) for key in inner]
+    return found
+
+
+@pytest.mark.parametrize(("path", "name"), leaves(), ids=str)
+def test_no_field_may_be_missing(path: tuple[str | int, ...], name: str) -> None:
+    record = changed(path, lambda inner: inner.pop(name))
+    with pytest.raises(ParseError) as caught:
+        parse_predicate(json.dumps(record).encode(), source="p")
+    wanted = "measurements.pcr8" if name == "PCR8" else "field.missing"
+    assert caught.value.code == wanted
+    # A schema cannot say that PCR8 and a signature section go together.
+    assert VALIDATOR.is_valid(record) == (name == "PCR8")
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "value", "code"),
+    [
+        (("measured", "pcrs"), "PCR0", "00" * 47, "hex.size"),
+        (("measured", "pcrs"), "PCR1", "AB" * 48, "hex.case"),
+        (("measured", "pcrs"), "PCR2", "zz" * 48, "hex.syntax"),
+        (("measured", "pcrs"), "PCR8", None, "field.type"),
+        (("measured", "eif"), "sha256", "00" * 33, "hex.size"),
+        (("measured", "eif"), "sha384", "00" * 32, "hex.size"),
+        (("measured", "eif"), "size", -1, "field.range"),
+        (("measured", "eif"), "size", True, "field.type"),
+        (("measured", "sections", 0), "type", "ramdisc", "field.value"),
+        (("measured", "sections", 0), "sha384", "00" * 20, "hex.size"),
+        (("measured", "sections", 1), "type", "ramdisk", "measurements.pcr8"),
+        (("measured",), "hashAlgorithm", "SHA256", "field.value"),
+        (("measured",), "architecture", "amd64", "field.value"),
+        (("measured",), "sections", {}, "field.type"),
+        (("measured",), "flags", 1 << 16, "field.range"),
+        (("claimed", "recipe"), "mtime", "keep", "field.type"),
+        (("claimed", "recipe"), "mtime", 1 << 32, "field.range"),
+        (("claimed", "recipe"), "mtime", None, "field.type"),
+        (("claimed", "recipe"), "normalizers", [1], "field.type"),
+        (("claimed", "recipe"), "dropFileCapabilities", 0, "field.type"),
+        (("claimed", "source"), "commit", "7F" * 20, "claims.commit"),
+        (("claimed", "source"), "commit", "7f" * 19, "claims.commit"),
+        (("claimed", "buildLog"), "sha256", "00", "hex.size"),
+        (("claimed", "bootstrap"), "name", None, "field.type"),
+        (("claimed",), "source", False, "field.type"),
+    ],
+)
+def test_one_value_of_another_form_is_refused(
+    path: tuple[str | int, ...], name: str, value: object, code: str
+) -> None:
+    record = changed(path, lambda inner: inner.update({name: value}))
+    with pytest.raises(ParseError) as caught:
+        parse_predicate(json.dumps(record).encode(), source="p")
+    assert caught.value.code == code
+    assert VALIDATOR.is_valid(record) == (code == "measurements.pcr8")
+
+
+def test_too_many_sections_and_duplicate_keys_are_refused() -> None:
+    many = changed(("measured",), lambda inner: inner.update(sections=inner["sections"] * 17))
+    for data, code in (
+        (json.dumps(many).encode(), "field.size"),
+        (predicate_json(SIGNED).replace(b'"flags": 0', b'"flags": 0, "flags": 0'), "json.duplicate-key"),
+    ):
+        with pytest.raises(ParseError) as caught:
+            parse_predicate(data, source="p")
+        assert caught.value.code == code
