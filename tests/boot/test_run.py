@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from datetime import UTC, datetime
@@ -228,27 +229,27 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_run_leaves_nothing(
-    qemu: Path, write_guest: WriteGuest, tmp_path: Path, number: signal.Signals, status: int
+    qemu: Path, write_guest: WriteGuest, number: signal.Signals, status: int
 ) -> None:
     image = write_guest("print('up', flush=True)\ntime.sleep(1000)\n")
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    with subprocess.Popen(
-        [sys.executable, "-m", "glassclave_sandbox", "run", str(image), "--qemu", str(qemu)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"TMPDIR": str(temporary)},
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line == "up\n":
-                break
-        (enclave,) = children(process.pid)
-        process.send_signal(number)
-        process.communicate(timeout=SECONDS)
-    assert process.returncode == status
-    assert list(temporary.iterdir()) == []
+    # Not below tmp_path: that is so long with several workers that no Unix socket's path fits behind it.
+    with tempfile.TemporaryDirectory(prefix="gc-") as temporary:
+        with subprocess.Popen(
+            [sys.executable, "-m", "glassclave_sandbox", "run", str(image), "--qemu", str(qemu)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"TMPDIR": temporary},
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line == "up\n":
+                    break
+            (enclave,) = children(process.pid)
+            process.send_signal(number)
+            process.communicate(timeout=SECONDS)
+        assert process.returncode == status
+        assert os.listdir(temporary) == []
     with pytest.raises(ProcessLookupError):
         os.kill(enclave, 0)
 
