@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from glassclave.attestation.appraisal import DocumentAppraisal
 from glassclave.attestation.chain import Certificate
@@ -57,7 +57,7 @@ def _verdict(appraisal: DocumentAppraisal) -> str:
         age = max(appraisal.mode.at - document.created, timedelta(0))
         return (
             f"LIVE, UNBOUND: an enclave with these measurements answered our question"
-            f" {round(age.total_seconds()):,} s ago."
+            f" {round(age.total_seconds()):,} s before {time_text(appraisal.mode.at)}."
             " Who carries the connection, and who built the image, was not checked."
         )
     return (
@@ -82,6 +82,8 @@ def appraisal_record(appraisal: DocumentAppraisal) -> dict[str, object]:
         "level": level_of(appraisal),
         "passed": appraisal.passed,
         "required": LIVE_UNBOUND if isinstance(appraisal.mode, Live) else ATTESTED_AT,
+        # What "live" and "not expired" refer to: a verdict with a chosen time must not pass for one of now.
+        "at": None if appraisal.mode.at is None else _utc(appraisal.mode.at),
         "trust": {
             "name": appraisal.trust.name,
             "sha256": appraisal.trust.sha256,
@@ -112,6 +114,10 @@ def document_record(document: AttestationDocument, chain: Sequence[Certificate])
         "nonce": _hex(document.nonce),
         "certificates": [_certificate_record(certificate) for certificate in chain],
     }
+
+
+def _utc(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _certificate_record(certificate: Certificate) -> dict[str, object]:
