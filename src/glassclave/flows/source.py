@@ -45,5 +45,4 @@ def open_image(source: str, options: SourceOptions, progress: Progress) -> Itera
             hint="use dir:ROOT",
         )
     tree = read_directory(Path(place), preserve_owner=options.preserve_owner)
-    progress.step("tree", f"{len(tree):,} entries, {tree.content_size() / 1_000_000:,.1f} MB")
     yield OpenImage(tree, ImageConfig(architecture=options.architecture or DEFAULT_ARCHITECTURE))
