@@ -57,7 +57,7 @@ def load_directory(path: Path) -> Bootstrap:
     kernel = kernels[0]
     os_name, kernel_version = _system(path, kernel)
     return Bootstrap(
-        name=path.resolve().name or str(path),
+        name="custom",  # not the directory's name: no path of the host may reach an output
         architecture=KERNELS[kernel],
         kernel=_read(path / kernel, _MAX_BLOB),
         cmdline=_cmdline(path / "cmdline"),

@@ -98,8 +98,11 @@ def _environment(image: tuple[str, ...], added: tuple[str, ...]) -> tuple[str, .
     for setting in ("PATH=" + DEFAULT_PATH, *image, *added):
         name, equals, value = setting.partition("=")
         if not name or not equals:
-            raise ParseError(
-                "build.process.env", "an environment setting must be NAME=VALUE", field=setting[:80]
+            raise UsageError(
+                "build.process.env",
+                "an environment setting must be NAME=VALUE",
+                field=setting[:80],
+                hint="give it as --env NAME=VALUE",
             )
         merged[name] = value
     return tuple(f"{name}={value}" for name, value in merged.items())
