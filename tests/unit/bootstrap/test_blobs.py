@@ -30,7 +30,7 @@ def test_aws_s_layout_is_read(blobs: Path) -> None:
     (blobs / "bzImage.config").write_bytes(CONFIG)
     bootstrap = load_directory(blobs)
     assert (bootstrap.kernel, bootstrap.cmdline, bootstrap.init) == (b"kernel", CMDLINE, b"init")
-    assert (bootstrap.nsm_module, bootstrap.architecture, bootstrap.name) == (b"module", "x86_64", blobs.name)
+    assert (bootstrap.nsm_module, bootstrap.architecture, bootstrap.name) == (b"module", "x86_64", "custom")
     assert (bootstrap.os_name, bootstrap.kernel_version) == ("Linux", "4.14.256")
 
 
