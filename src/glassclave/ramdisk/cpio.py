@@ -16,6 +16,7 @@ Buffer = bytes | memoryview
 
 ARCHIVE_BLOCK = 512
 TRAILER_NAME = b"TRAILER!!!"
+_HEADER = b"070701" + b"%08x" * 13
 _MAX_FIELD = 0xFFFFFFFF
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 
@@ -91,5 +92,5 @@ def _header(entry: CpioEntry) -> bytes:
             "a number does not fit 32 bits",
             field=entry.name[:120].decode("utf-8", "backslashreplace"),
         )
-    head = b"070701" + b"".join(b"%08x" % value for value in fields) + entry.name + b"\0"
+    head = _HEADER % fields + entry.name + b"\0"
     return head + _PADDING[len(head) % 4]
