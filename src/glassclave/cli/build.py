@@ -96,7 +96,10 @@ def command(
     """Make an enclave image from SOURCE.
 
     \b
-    SOURCE:  dir:ROOT                a directory that holds a root file system
+    SOURCE:  oci:DIR[:TAG]           an OCI image layout
+             oci-archive:FILE        the same in a tar
+             docker-archive:FILE     what docker save writes
+             dir:ROOT                a directory that holds a root file system
 
     The same source gives the same bytes, on every machine, at any time, as any user. SOURCE_DATE_EPOCH sets
     only BuildTime in the metadata, which no PCR covers.

@@ -1,0 +1,206 @@
+"""A strict reader of tar archives: headers only, names as bytes, nothing extracted.
+
+Sources: POSIX.1-2017 ``pax`` ("ustar Interchange Format", "pax Header Block"), GNU tar manual ("Basic Tar
+Format"). Reads ustar, v7, GNU (long names, base-256 numbers) and pax; refuses sparse files and whatever two
+readers could read in two ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from glassclave.errors import LimitError, ParseError
+
+BLOCK = 512
+MAX_EXTENSION = 1 << 20
+"""Bytes of a pax header or a GNU long name: real ones have a few hundred."""
+
+_ZEROS = bytes(BLOCK)
+_XATTR = b"SCHILY.xattr."
+_CHECKSUM_BLANK = b" " * 8
+
+
+@dataclass(slots=True)
+class TarEntry:
+    """One member. ``type`` is the type flag (``0`` file, ``1`` hard link, ``2`` symlink, ``3`` ``4`` devices,
+    ``5`` directory, ``6`` FIFO); ``offset`` and ``size`` say where its data lies, in bytes."""
+
+    name: bytes
+    type: bytes
+    mode: int
+    uid: int
+    gid: int
+    mtime: int
+    size: int
+    offset: int
+    link: bytes
+    device: tuple[int, int]
+    attributes: tuple[str, ...]
+
+
+def read_entries(data: memoryview, *, source: str) -> Iterator[TarEntry]:
+    """The members in order. Raises `ParseError` ``image.tar.*`` with the offset of the header."""
+    at = 0
+    end = len(data)
+    pax: dict[bytes, bytes] = {}
+    long_name = long_link = None
+    while True:
+        if at + BLOCK > end:
+            raise ParseError("image.tar.truncated", "ends without its end mark", offset=at, source=source)
+        header = bytes(data[at : at + BLOCK])
+        if header == _ZEROS:
+            if pax or long_name is not None or long_link is not None:
+                raise ParseError(
+                    "image.tar.extension", "an extension without a member", offset=at, source=source
+                )
+            return
+        entry = _Header(header, at, source)
+        flag = entry.flag
+        if flag in b"xgLK":
+            body = entry.extension(data)
+            if flag == b"x":
+                pax = _parse_pax(body, at, source)
+            elif flag == b"L":
+                long_name = body.rstrip(b"\0")
+            elif flag == b"K":
+                long_link = body.rstrip(b"\0")
+            at = entry.next_header(entry.size)
+            continue
+        member = entry.member(pax, long_name, long_link)
+        if member.offset + member.size > end:
+            raise ParseError("image.tar.truncated", "a member's data end early", offset=at, source=source)
+        yield member
+        at = entry.next_header(member.size)
+        pax, long_name, long_link = {}, None, None
+
+
+class _Header:
+    """One 512-byte header block."""
+
+    __slots__ = ("at", "block", "flag", "size", "source")
+
+    def __init__(self, block: bytes, at: int, source: str) -> None:
+        self.block = block
+        self.at = at
+        self.source = source
+        stored = self.number(148, 8)
+        if stored != sum(block) - sum(block[148:156]) + sum(_CHECKSUM_BLANK):
+            raise self.error("image.tar.checksum", "a header with a wrong checksum")
+        self.flag = block[156:157]
+        self.size = self.number(124, 12)
+
+    def error(self, code: str, message: str) -> ParseError:
+        return ParseError(code, message, offset=self.at, source=self.source)
+
+    def number(self, start: int, length: int) -> int:
+        """Octal digits, or GNU's base-256 form for what does not fit them."""
+        field = self.block[start : start + length]
+        if field[0] & 0x80:
+            if field[0] not in (0x80, 0xFF):
+                raise self.error("image.tar.number", "a binary number of an unknown form")
+            value = int.from_bytes(field[1:], "big")
+            if field[0] == 0xFF:
+                value -= 1 << (8 * (length - 1))
+            return value
+        digits = field.split(b"\0", 1)[0].strip(b" ")
+        if not digits:
+            return 0
+        try:
+            if not digits.isdigit():
+                raise ValueError
+            return int(digits, 8)
+        except ValueError:
+            raise self.error("image.tar.number", "a number field that is no number") from None
+
+    def text(self, start: int, length: int) -> bytes:
+        return self.block[start : start + length].split(b"\0", 1)[0]
+
+    def next_header(self, size: int) -> int:
+        return self.at + BLOCK + -(-size // BLOCK) * BLOCK
+
+    def extension(self, data: memoryview) -> bytes:
+        if not 0 <= self.size <= MAX_EXTENSION:
+            raise LimitError(
+                "image.tar.extension", "an extension header is too large", offset=self.at, source=self.source
+            )
+        body = bytes(data[self.at + BLOCK : self.at + BLOCK + self.size])
+        if len(body) != self.size:
+            raise self.error("image.tar.truncated", "an extension header ends early")
+        return body
+
+    def member(self, pax: dict[bytes, bytes], long_name: bytes | None, long_link: bytes | None) -> TarEntry:
+        if self.flag == b"S" or any(key.startswith(b"GNU.sparse.") for key in pax):
+            raise self.error("image.tar.sparse", "a sparse file, which this tool does not read")
+        name = pax.get(b"path", long_name if long_name is not None else self._name())
+        link = pax.get(b"linkpath", long_link if long_link is not None else self.text(157, 100))
+        # Old writers mark a directory only by the slash at the end of its name (v7).
+        flag = self.flag if self.flag not in (b"\0", b"7") else b"0"
+        if flag == b"0" and name.endswith(b"/"):
+            flag = b"5"
+        if flag not in b"0123456":
+            raise self.error("image.tar.type", f"a member of the unknown type {flag!r}")
+        if b"\0" in name or b"\0" in link:
+            raise self.error("image.tar.nul", "a NUL byte in a name")
+        size = self._pax_number(pax, b"size", self.size)
+        if size < 0:
+            raise self.error("image.tar.size", "a negative size")
+        # Links and directories may carry a size that no data follows (as Go's reader takes them).
+        if size and flag not in b"015":
+            raise self.error("image.tar.size", "data behind a member that can have none")
+        device = (self.number(329, 8), self.number(337, 8)) if flag in b"34" else (0, 0)
+        return TarEntry(
+            name=name,
+            type=flag,
+            mode=self.number(100, 8) & 0o7777,
+            uid=self._pax_number(pax, b"uid", self.number(108, 8)),
+            gid=self._pax_number(pax, b"gid", self.number(116, 8)),
+            mtime=self._pax_number(pax, b"mtime", self.number(136, 12)),
+            size=size if flag == b"0" else 0,
+            offset=self.at + BLOCK,
+            link=link,
+            device=device,
+            attributes=_attributes(pax),
+        )
+
+    def _name(self) -> bytes:
+        name = self.text(0, 100)
+        # Only POSIX ustar has a prefix field; GNU keeps times there.
+        prefix = self.text(345, 155) if self.block[257:263] == b"ustar\0" else b""
+        return prefix + b"/" + name if prefix else name
+
+    def _pax_number(self, pax: dict[bytes, bytes], key: bytes, default: int) -> int:
+        text = pax.get(key)
+        if text is None:
+            return default
+        whole, point, fraction = text.partition(b".")
+        digits = whole[1:] if whole[:1] == b"-" else whole
+        if not digits.isdigit() or len(digits) > 20 or (point and key != b"mtime"):
+            raise self.error("image.tar.number", f"the pax value {key.decode()} is no number")
+        value = int(whole)
+        # Whole seconds, rounded towards the past as every unpacker does.
+        return value - 1 if whole[:1] == b"-" and fraction.strip(b"0") else value
+
+
+def _attributes(pax: dict[bytes, bytes]) -> tuple[str, ...]:
+    if not pax:
+        return ()
+    names = (key.removeprefix(_XATTR) for key in pax if key.startswith(_XATTR))
+    return tuple(sorted(name.decode("utf-8", "backslashreplace") for name in names))
+
+
+def _parse_pax(body: bytes, at: int, source: str) -> dict[bytes, bytes]:
+    """Records ``LENGTH KEY=VALUE\\n``; a repeated key takes its last value (POSIX)."""
+    records: dict[bytes, bytes] = {}
+    position = 0
+    while position < len(body):
+        digits, space, _ = body[position : position + 12].partition(b" ")
+        length = int(digits) if space and digits.isdigit() else 0
+        record = body[position : position + length]
+        key, equals, value = record[len(digits) + 1 : -1].partition(b"=")
+        if length < len(digits) + 4 or len(record) != length or record[-1:] != b"\n" or not equals or not key:
+            raise ParseError("image.tar.pax", "a malformed pax record", offset=at, source=source)
+        records[key] = value
+        position += length
+    # An empty value deletes a setting (POSIX, "pax Header File Format").
+    return {key: value for key, value in records.items() if value or key.startswith(_XATTR)}
