@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import IO, cast
 
 import zstandard
-from isal import isal_zlib
-from isal.igzip_lib import IsalError
+from isal import igzip_lib, isal_zlib
 
 from glassclave.errors import LimitError, ParseError, UnavailableError
 from glassclave.streams import CHUNK_SIZE
@@ -20,7 +19,8 @@ from glassclave.streams import CHUNK_SIZE
 DEFAULT_LIMIT = 64 << 30
 """Bytes that one layer may decode to."""
 
-_DECODING_ERRORS: tuple[type[Exception], ...] = (IsalError, zstandard.ZstdError)
+# The library's stubs call this class an instance.
+_ISAL_ERROR: type[Exception] = vars(igzip_lib)["IsalError"]
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _GZIP_WINDOW_BITS = 31
@@ -136,7 +136,7 @@ def _decoded(blob: LayerBlob, update: Callable[[bytes | memoryview], None]) -> I
             yield from _unzstd(pieces, blob.name)
         else:
             yield from pieces
-    except _DECODING_ERRORS as error:
+    except (_ISAL_ERROR, zstandard.ZstdError) as error:
         raise ParseError("image.layer.encoding", f"cannot be decoded: {error}", source=blob.name) from error
 
 
