@@ -46,8 +46,9 @@ def read_entries(data: memoryview, *, source: str) -> Iterator[TarEntry]:
     pax: dict[bytes, bytes] = {}
     long_name = long_link = None
     while True:
-        # umoci leaves the end mark out; the layer's digest has shown already that nothing is missing.
-        header = _ZEROS if at == end else bytes(data[at : at + BLOCK])
+        # umoci leaves out the end mark and the padding before it; the layer's digest has shown already that
+        # nothing is missing.
+        header = _ZEROS if at >= end else bytes(data[at : at + BLOCK])
         if len(header) < BLOCK:
             raise ParseError("image.tar.truncated", "ends inside a header", offset=at, source=source)
         if header == _ZEROS:
