@@ -62,10 +62,6 @@ class FileSource:
         """Bytes in the file when it was opened."""
         return self._size
 
-    def fileno(self) -> int:
-        """The open file's descriptor."""
-        return self._fd
-
     def read_at(self, offset: int, length: int) -> bytes:
         """See `ByteSource`."""
         parts: list[bytes] = []

@@ -1,198 +1,186 @@
-"""Layers decoded: each blob read once, checked against both its digests, spooled unless it is plain.
-
-Blob digest and diffID: OCI image-spec, ``descriptor.md`` and ``config.md`` ("Layer DiffID").
-"""
+"""Compressed layers decoded once, into an unlinked file, with both digests checked on the way."""
 
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import mmap
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
 
-from glassclave.digests import same_bytes
-from glassclave.errors import GlassclaveError, LimitError, ParseError
-from glassclave.image.codecs import Codec, CodecError, codec_of, decoder
-from glassclave.image.region import Region
-from glassclave.image.spool import Spool, SpoolFile
+import zstandard
+from isal import igzip_lib, isal_zlib
 
-WORKERS = 2
-MAX_UNPACKED_BYTES = 64 << 30
-"""Bytes of all layers of one image, decoded."""
-FREE_BYTES = 256 << 20
-MAX_RATIO = 1100
-"""Decoded bytes per byte beyond the first `FREE_BYTES` of a layer: deflate itself cannot exceed 1032."""
+from glassclave.errors import LimitError, ParseError, UnavailableError
+from glassclave.streams import CHUNK_SIZE
+
+DEFAULT_LIMIT = 64 << 30
+"""Bytes that one layer may decode to."""
+
+# The library's stubs call this class an instance.
+_ISAL_ERROR: type[Exception] = vars(igzip_lib)["IsalError"]
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_GZIP_WINDOW_BITS = 31
+_ZSTD_WINDOW = 1 << 27
+"""128 MiB: what `zstd -d` accepts without being told otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerBlob:
-    """A layer as it is stored. ``digest``: of the blob, where a manifest states one; ``diff_id``: decoded.
+    """A layer as it is stored. ``chunks`` gives its bytes once; ``digest`` and ``diff_id`` are ``sha256:…``
+    (``digest`` is ``None`` where the container format has none); ``size`` is in bytes; ``plain`` gives the
+    stored bytes mapped, as they are."""
 
-    ``name`` says which layer it is, as people count: ``layer 2 of 3``.
-    """
-
-    region: Region
-    digest: str | None
-    diff_id: str
     name: str
+    chunks: Callable[[], Iterable[bytes | memoryview]]
+    size: int
+    diff_id: str
+    digest: str | None
+    plain: Callable[[], memoryview]
 
 
-class Meter:
-    """Counts what all threads read and write; one budget for the whole image.
+def map_layer(blob: LayerBlob, *, directory: Path | None = None, limit: int = DEFAULT_LIMIT) -> memoryview:
+    """The layer's tar: where it lies if it is not compressed, else decoded into a spool file; checked."""
+    data = blob.plain()
+    if is_plain(bytes(data[:4])):
+        _verify_plain(blob)
+        return data
+    return decode_layer(blob, directory=directory, limit=limit)
 
-    ``advance`` is told the bytes read so far.
+
+def decode_layer(blob: LayerBlob, *, directory: Path | None = None, limit: int = DEFAULT_LIMIT) -> memoryview:
+    """The layer's tar, mapped read-only; the file behind it has no name and goes with the mapping.
+
+    Raises `ParseError` ``image.layer.digest``, ``image.layer.size``, ``image.layer.truncated``,
+    ``image.layer.encoding``; `LimitError` ``image.layer.limit``; `UnavailableError` ``image.spool.full``.
     """
-
-    def __init__(self, budget: int, advance: Callable[[int], None]) -> None:
-        self._lock = threading.Lock()
-        self._left = budget
-        self._budget = budget
-        self._read = 0
-        self._advance = advance
-        self.stopped = threading.Event()
-
-    def read(self, size: int) -> None:
-        """``size`` bytes of stored layers were read."""
-        with self._lock:
-            self._read += size
-            self._advance(self._read)
-
-    def unpacked(self, size: int, layer: str) -> None:
-        """``size`` decoded bytes are about to be kept. Raises `LimitError` ``image.layer.unpacked``."""
-        with self._lock:
-            self._left -= size
-            if self._left < 0:
-                raise LimitError(
-                    "image.layer.unpacked",
-                    f"the layers decode to more than {self._budget} bytes",
-                    source=layer,
-                    hint="if you trust the image: --max-unpacked BYTES",
-                )
-
-
-class _Stopped(GlassclaveError):
-    """Another layer failed: the result of this one is wanted no more."""
-
-
-def decode_layers(layers: Sequence[LayerBlob], spool: Spool, meter: Meter) -> Iterator[Region]:
-    """The decoded layers in order, two at a time, each checked before it is given out.
-
-    Raises `ParseError` ``image.layer.*``, `LimitError` ``image.layer.unpacked`` or ``image.layer.ratio``,
-    `UnavailableError` ``image.spool.*``; where several layers are wrong, the lowest of them says so.
-    """
-    with ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="layer") as pool:
-        try:
-            # Not pool.map, which would start on all layers whether or not the first is good.
-            running = [pool.submit(decode_layer, layer, spool, meter) for layer in layers]
-            for future in running:
-                yield future.result()
-        finally:
-            meter.stopped.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def decode_layer(layer: LayerBlob, spool: Spool, meter: Meter) -> Region:
-    """One layer's tar archive: in place where the blob is plain, else in a spool file."""
-    codec = codec_of(layer.region)
-    stored = hashlib.sha256() if layer.digest is not None else None
-    if codec is Codec.PLAIN:
-        meter.unpacked(layer.region.size, layer.name)
-        unpacked = hashlib.sha256()
-        for piece in _stored_pieces(layer.region, meter):
-            unpacked.update(piece)
-        if layer.digest is not None:
-            _check_digest(layer, unpacked.digest())
-        _check_diff_id(layer, unpacked.digest())
-        return layer.region
-    blob = _HashedPieces(_stored_pieces(layer.region, meter), stored)
-    spooled = _SpooledLayer(layer, spool.new_file(), meter)
-    failure: CodecError | None = None
+    compressed = hashlib.sha256()
+    plain = hashlib.sha256()
+    size = 0
     try:
-        for piece in decoder(codec, blob):
-            spooled.take(piece)
-    except CodecError as error:
-        failure = error
-    blob.drain()
-    if stored is not None:
-        # First: where the blob is not what the manifest says, that is the reason for all else.
-        _check_digest(layer, stored.digest())
-    if failure is not None:
-        raise ParseError(f"image.layer.{failure.code}", failure.message, source=layer.name) from failure
-    _check_diff_id(layer, spooled.hash.digest())
-    return spooled.file.region(layer.name)
+        with tempfile.TemporaryFile(dir=directory) as spool:
+            for piece in _decoded(blob, compressed.update):
+                size += len(piece)
+                if size > limit:
+                    raise LimitError(
+                        "image.layer.limit", f"decodes to more than {limit:,} bytes", source=blob.name
+                    )
+                plain.update(piece)
+                spool.write(piece)
+            spool.flush()
+            _check(blob, "sha256:" + compressed.hexdigest(), "sha256:" + plain.hexdigest())
+            if size == 0:
+                return memoryview(b"")
+            return memoryview(mmap.mmap(spool.fileno(), size, access=mmap.ACCESS_READ))
+    except OSError as error:
+        raise UnavailableError(
+            "image.spool.full",
+            f"the decoded layer cannot be kept: {error.strerror}",
+            source=blob.name,
+            hint="set TMPDIR to a folder with more room",
+        ) from error
 
 
-class _HashedPieces:
-    """The pieces of a blob, hashed on their way."""
-
-    def __init__(self, source: Iterator[bytes], stored: hashlib._Hash | None) -> None:
-        self._source = source
-        self._hash = stored
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        piece = next(self._source)
-        if self._hash is not None:
-            self._hash.update(piece)
-        return piece
-
-    def drain(self) -> None:
-        """Read on to the end, so that the digest covers all."""
-        if self._hash is not None:
-            for _ in self:
-                pass
+def is_plain(head: bytes) -> bool:
+    """Whether a layer that begins so is not compressed."""
+    return not head.startswith((_GZIP, _ZSTD))
 
 
-class _SpooledLayer:
-    def __init__(self, layer: LayerBlob, file: SpoolFile, meter: Meter) -> None:
-        self.file = file
-        self.hash = hashlib.sha256()
-        self._name = layer.name
-        self._most = FREE_BYTES + MAX_RATIO * layer.region.size
-        self._meter = meter
+def _verify_plain(blob: LayerBlob) -> None:
+    """Check the digests of a layer that is not compressed and is read in place."""
+    digest = hashlib.sha256()
+    for _ in _counted(blob, digest.update):
+        pass
+    found = "sha256:" + digest.hexdigest()
+    _check(blob, found, found)
 
-    def take(self, piece: bytes | memoryview) -> None:
-        """Account for, hash and keep a decoded piece."""
-        self._meter.unpacked(len(piece), self._name)
-        if self.file.size + len(piece) > self._most:
-            raise LimitError(
-                "image.layer.ratio", f"decodes to more than {MAX_RATIO} times its size", source=self._name
+
+def _check(blob: LayerBlob, digest: str, diff_id: str) -> None:
+    for code, wanted, found in (
+        ("image.layer.digest", blob.digest, digest),
+        ("image.layer.diff-id", blob.diff_id, diff_id),
+    ):
+        if wanted is not None and wanted != found:
+            raise ParseError(
+                code,
+                f"is not what its manifest says: expected {wanted}, got {found}",
+                source=blob.name,
+                hint="the image was changed or is incomplete: export it again (skopeo copy … oci:out)",
             )
-        self.hash.update(piece)
-        self.file.write(piece)
 
 
-def _stored_pieces(region: Region, meter: Meter) -> Iterator[bytes]:
-    for offset in range(0, region.size, _READ_SIZE):
-        if meter.stopped.is_set():
-            raise _Stopped("image.layer.stopped", "another layer is wrong")
-        piece = region.read_at(offset, min(_READ_SIZE, region.size - offset))
-        meter.read(len(piece))
+def _counted(blob: LayerBlob, update: Callable[[bytes | memoryview], None]) -> Iterator[bytes | memoryview]:
+    size = 0
+    for chunk in blob.chunks():
+        size += len(chunk)
+        update(chunk)
+        yield chunk
+    if size != blob.size:
+        raise ParseError(
+            "image.layer.size", f"has {size:,} bytes, its manifest says {blob.size:,}", source=blob.name
+        )
+
+
+def _decoded(blob: LayerBlob, update: Callable[[bytes | memoryview], None]) -> Iterator[bytes | memoryview]:
+    chunks = _counted(blob, update)
+    head = next(chunks, b"")
+    first = bytes(head[:4])
+    pieces = _rejoin(head, chunks)
+    try:
+        if first.startswith(_GZIP):
+            yield from _gunzip(pieces, blob.name)
+        elif first == _ZSTD:
+            yield from _unzstd(pieces, blob.name)
+        else:
+            yield from pieces
+    except (_ISAL_ERROR, zstandard.ZstdError) as error:
+        raise ParseError("image.layer.encoding", f"cannot be decoded: {error}", source=blob.name) from error
+
+
+def _rejoin(head: bytes | memoryview, rest: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    yield head
+    yield from rest
+
+
+def _gunzip(pieces: Iterator[bytes | memoryview], name: str) -> Iterator[bytes]:
+    """All members; zero bytes behind the last are padding, anything else is an error."""
+    decoder = isal_zlib.decompressobj(wbits=_GZIP_WINDOW_BITS)
+    for piece in pieces:
+        data = bytes(piece)
+        while data:
+            if decoder.eof:
+                data = data.lstrip(b"\0")
+                if not data:
+                    break
+                decoder = isal_zlib.decompressobj(wbits=_GZIP_WINDOW_BITS)
+            out = decoder.decompress(data, CHUNK_SIZE)
+            if out:
+                yield out
+            data = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
+    if not decoder.eof:
+        raise ParseError("image.layer.truncated", "its compressed data end early", source=name)
+
+
+def _unzstd(pieces: Iterator[bytes | memoryview], name: str) -> Iterator[bytes]:
+    """All frames, streamed."""
+    # The decoder reads from anything with read(); its stubs know only whole file objects.
+    reader = cast("IO[bytes]", _Pieces(pieces))
+    stream = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(
+        reader, read_across_frames=True
+    )
+    while piece := stream.read(CHUNK_SIZE):
         yield piece
 
 
-_READ_SIZE = 256 << 10
+class _Pieces:
+    """The pieces as a file to read from, as the decoder wants it."""
 
+    def __init__(self, pieces: Iterator[bytes | memoryview]) -> None:
+        self._pieces = pieces
 
-def _check_digest(layer: LayerBlob, got: bytes) -> None:
-    wanted = bytes.fromhex((layer.digest or "").removeprefix("sha256:"))
-    if not same_bytes(wanted, got):
-        raise _differs(layer, "image.layer.digest", wanted, got, "its manifest")
-
-
-def _check_diff_id(layer: LayerBlob, got: bytes) -> None:
-    wanted = bytes.fromhex(layer.diff_id.removeprefix("sha256:"))
-    if not same_bytes(wanted, got):
-        raise _differs(layer, "image.layer.diff-id", wanted, got, "its image's configuration")
-
-
-def _differs(layer: LayerBlob, code: str, wanted: bytes, got: bytes, whose: str) -> ParseError:
-    return ParseError(
-        code,
-        f"is not what {whose} says: expected sha256:{wanted.hex()}, got sha256:{got.hex()}",
-        source=layer.name,
-        hint="the image was changed or is incomplete: export it again",
-    )
+    def read(self, size: int = -1) -> bytes:
+        """The next piece, whatever its size: the decoder keeps what it does not use yet."""
+        return bytes(next(self._pieces, b""))

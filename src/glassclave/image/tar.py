@@ -1,235 +1,208 @@
-"""A strict reader of tar archives: headers only, contents stay where they are.
+"""A strict reader of tar archives: headers only, names as bytes, nothing extracted.
 
-Reads v7, ustar, GNU (long names, base-256 numbers) and pax. Whatever two readers could understand
-differently is refused, except where all container tools agree (they read layers with Go's ``archive/tar``).
+Sources: POSIX.1-2017 ``pax`` ("ustar Interchange Format", "pax Header Block"), GNU tar manual ("Basic Tar
+Format"). Reads ustar, v7, GNU (long names, base-256 numbers) and pax; refuses sparse files and whatever two
+readers could read in two ways.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NoReturn
 
 from glassclave.errors import LimitError, ParseError
-from glassclave.image.tar_fields import (
-    XATTR_PREFIX,
-    FieldError,
-    clean_name,
-    located,
-    number,
-    pax_number,
-    pax_records,
-    pax_time,
-    text,
-    xattr_names,
-)
-from glassclave.streams import ByteSource
 
 BLOCK = 512
 MAX_EXTENSION = 1 << 20
-"""Bytes of a long name or extended header, as much as Go's reader takes."""
+"""Bytes of a pax header or a GNU long name: real ones have a few hundred."""
 
-FILE, LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = (ord(letter) for letter in "0123456")
-
-_HEADER = struct.Struct("100s8s8s8s12s12s8sB100s8s32s32s8s8s155s12s")
-_ZERO_BLOCK = bytes(BLOCK)
-_REGULAR = frozenset((FILE, 0, ord("7")))
-_PLAIN = frozenset((LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO))
-_INTERPRETED = frozenset((b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime"))
-_MAX_ID = 0xFFFFFFFF
+_ZEROS = bytes(BLOCK)
+_XATTR = b"SCHILY.xattr."
+_CHECKSUM_BLANK = b" " * 8
 
 
 @dataclass(slots=True)
 class TarEntry:
-    """One entry. ``name`` is clean (`clean_name`); ``offset`` is where its data start in the archive.
-
-    ``kind``: `FILE`, `LINK`, `SYMLINK`, `CHARACTER`, `BLOCK_DEVICE`, `DIRECTORY` or `FIFO`.
-    """
+    """One member. ``type`` is the type flag (``0`` file, ``1`` hard link, ``2`` symlink, ``3`` ``4`` devices,
+    ``5`` directory, ``6`` FIFO); ``offset`` and ``size`` say where its data lies, in bytes."""
 
     name: bytes
-    kind: int
+    type: bytes
     mode: int
     uid: int
     gid: int
-    size: int
     mtime: int
+    size: int
+    offset: int
     link: bytes
     device: tuple[int, int]
-    offset: int
     attributes: tuple[str, ...]
 
 
-def read_tar(source: ByteSource, *, name: str) -> Iterator[TarEntry]:
-    """The entries of an archive in their order.
+def read_entries(data: memoryview, *, source: str) -> Iterator[TarEntry]:
+    """The members in order. Raises `ParseError` ``image.tar.*`` with the offset of the header."""
+    at = 0
+    end = len(data)
+    pax: dict[bytes, bytes] = {}
+    long_name = long_link = None
+    while True:
+        # umoci leaves out the end mark and the padding before it; the layer's digest has shown already that
+        # nothing is missing.
+        header = _ZEROS if at >= end else bytes(data[at : at + BLOCK])
+        if len(header) < BLOCK:
+            raise ParseError("image.tar.truncated", "ends inside a header", offset=at, source=source)
+        if header == _ZEROS:
+            if pax or long_name is not None or long_link is not None:
+                raise ParseError(
+                    "image.tar.extension", "an extension without a member", offset=at, source=source
+                )
+            return
+        entry = _Header(header, at, source)
+        flag = entry.flag
+        if flag in b"xgLK":
+            body = entry.extension(data)
+            if flag == b"x":
+                pax = _parse_pax(body, at, source)
+            elif flag == b"L":
+                long_name = body.rstrip(b"\0")
+            elif flag == b"K":
+                long_link = body.rstrip(b"\0")
+            at = entry.next_header(entry.size)
+            continue
+        member = entry.member(pax, long_name, long_link)
+        if member.offset + member.size > end:
+            raise ParseError("image.tar.truncated", "a member's data end early", offset=at, source=source)
+        yield member
+        at = entry.next_header(member.size)
+        pax, long_name, long_link = {}, None, None
 
-    Raises `ParseError` and `LimitError` ``image.tar.*`` with the offset of the header. An archive may end at
-    a zero block or with its last entry; what follows a zero block belongs to no entry.
-    """
-    return _Reader(source, name).entries()
 
+class _Header:
+    """One 512-byte header block."""
 
-class _Reader:
-    def __init__(self, source: ByteSource, name: str) -> None:
+    __slots__ = ("at", "block", "flag", "size", "source")
+
+    def __init__(self, block: bytes, at: int, source: str) -> None:
+        self.block = block
+        self.at = at
         self.source = source
-        self.name = name
-        self.position = 0
-        self.pax: dict[bytes, bytes] = {}
-        self.long_name: bytes | None = None
-        self.long_link: bytes | None = None
+        stored = self.number(148, 8)
+        if stored != sum(block) - sum(block[148:156]) + sum(_CHECKSUM_BLANK):
+            raise self.error("image.tar.checksum", "a header with a wrong checksum")
+        self.flag = block[156:157]
+        self.size = self.number(124, 12)
 
-    def entries(self) -> Iterator[TarEntry]:
-        end = self.source.size
-        while self.position < end:
-            start = self.position
-            if end - start < BLOCK:
-                self._fail("truncated", "the archive ends inside a header", start)
-            block = self.source.read_at(start, BLOCK)
-            if block == _ZERO_BLOCK:
-                self._check_end(start, end)
-                break
-            self.position = start + BLOCK
-            try:
-                entry = self._entry(block, start)
-            except FieldError as error:
-                raise located(error, offset=start, source=self.name) from error
-            if entry is not None:
-                yield entry
-        if self.pax or self.long_name is not None or self.long_link is not None:
-            self._fail("extension", "an extended header without an entry", self.position)
+    def error(self, code: str, message: str) -> ParseError:
+        return ParseError(code, message, offset=self.at, source=self.source)
 
-    def _check_end(self, start: int, end: int) -> None:
-        """One zero block in the middle is damage, two end the archive."""
-        if end - start >= 2 * BLOCK and self.source.read_at(start + BLOCK, BLOCK) != _ZERO_BLOCK:
-            self._fail("end", "a single zero block inside the archive", start)
+    def number(self, start: int, length: int) -> int:
+        """Octal digits, or GNU's base-256 form for what does not fit them."""
+        field = self.block[start : start + length]
+        if field[0] & 0x80:
+            if field[0] not in (0x80, 0xFF):
+                raise self.error("image.tar.number", "a binary number of an unknown form")
+            value = int.from_bytes(field[1:], "big")
+            if field[0] == 0xFF:
+                value -= 1 << (8 * (length - 1))
+            return value
+        digits = field.split(b"\0", 1)[0].strip(b" ")
+        if not digits:
+            return 0
+        try:
+            if not digits.isdigit():
+                raise ValueError
+            return int(digits, 8)
+        except ValueError:
+            raise self.error("image.tar.number", "a number field that is no number") from None
 
-    def _entry(self, block: bytes, start: int) -> TarEntry | None:
-        fields = _HEADER.unpack(block)
-        if not _checksum_holds(block, number(fields[6])):
-            raise FieldError("checksum", "a header's checksum does not hold")
-        kind: int = fields[7]
-        if kind in _REGULAR or kind in _PLAIN:
-            return self._plain_entry(block, fields, kind, start)
-        self._extension(kind, number(fields[4]), start)
-        return None
+    def text(self, start: int, length: int) -> bytes:
+        return self.block[start : start + length].split(b"\0", 1)[0]
 
-    def _plain_entry(
-        self, block: bytes, fields: tuple[bytes, ...], kind: int, start: int
-    ) -> TarEntry:
-        name, link = self._names(block, fields)
-        mtime, uid, gid, size = (number(fields[index]) for index in (5, 2, 3, 4))
-        attributes: tuple[str, ...] = ()
-        if self.pax:
-            get = self.pax.get
-            # An empty value takes the record back (POSIX pax, "extended header keyword precedence").
-            uid = pax_number(value) if (value := get(b"uid")) else uid
-            gid = pax_number(value) if (value := get(b"gid")) else gid
-            size = pax_number(value) if (value := get(b"size")) else size
-            mtime = pax_time(value) if (value := get(b"mtime")) else mtime
-            attributes = xattr_names(self.pax)
-            self.pax = {}
-        if kind == 0 and name.endswith(b"/"):  # v7 knows no directories but by this
-            kind = DIRECTORY
-        elif kind in _REGULAR:
-            kind = FILE
-        if not (0 <= uid <= _MAX_ID and 0 <= gid <= _MAX_ID):
-            raise FieldError("number", "an owner that is no 32-bit number")
-        if kind == FILE:
-            offset = self._skip(size, start)
-        else:
-            offset = size = 0  # whatever the field says: no data follow (as Go reads it)
+    def next_header(self, size: int) -> int:
+        return self.at + BLOCK + -(-size // BLOCK) * BLOCK
+
+    def extension(self, data: memoryview) -> bytes:
+        if not 0 <= self.size <= MAX_EXTENSION:
+            raise LimitError(
+                "image.tar.extension", "an extension header is too large", offset=self.at, source=self.source
+            )
+        body = bytes(data[self.at + BLOCK : self.at + BLOCK + self.size])
+        if len(body) != self.size:
+            raise self.error("image.tar.truncated", "an extension header ends early")
+        return body
+
+    def member(self, pax: dict[bytes, bytes], long_name: bytes | None, long_link: bytes | None) -> TarEntry:
+        if self.flag == b"S" or any(key.startswith(b"GNU.sparse.") for key in pax):
+            raise self.error("image.tar.sparse", "a sparse file, which this tool does not read")
+        name = pax.get(b"path", long_name if long_name is not None else self._name())
+        link = pax.get(b"linkpath", long_link if long_link is not None else self.text(157, 100))
+        # Old writers mark a directory only by the slash at the end of its name (v7).
+        flag = self.flag if self.flag not in (b"\0", b"7") else b"0"
+        if flag == b"0" and name.endswith(b"/"):
+            flag = b"5"
+        if flag not in b"0123456":
+            raise self.error("image.tar.type", f"a member of the unknown type {flag!r}")
+        if b"\0" in name or b"\0" in link:
+            raise self.error("image.tar.nul", "a NUL byte in a name")
+        size = self._pax_number(pax, b"size", self.size)
+        if size < 0:
+            raise self.error("image.tar.size", "a negative size")
+        # Links and directories may carry a size that no data follows (as Go's reader takes them).
+        if size and flag not in b"015":
+            raise self.error("image.tar.size", "data behind a member that can have none")
+        device = (self.number(329, 8), self.number(337, 8)) if flag in b"34" else (0, 0)
         return TarEntry(
-            name=clean_name(name),
-            kind=kind,
-            mode=number(fields[1]) & 0o7777,
-            uid=uid,
-            gid=gid,
-            size=size,
-            mtime=mtime,
+            name=name,
+            type=flag,
+            mode=self.number(100, 8) & 0o7777,
+            uid=self._pax_number(pax, b"uid", self.number(108, 8)),
+            gid=self._pax_number(pax, b"gid", self.number(116, 8)),
+            mtime=self._pax_number(pax, b"mtime", self.number(136, 12)),
+            size=size if flag == b"0" else 0,
+            offset=self.at + BLOCK,
             link=link,
-            device=_device(fields) if kind in (CHARACTER, BLOCK_DEVICE) else (0, 0),
-            offset=offset,
-            attributes=attributes,
+            device=device,
+            attributes=_attributes(pax),
         )
 
-    def _names(self, block: bytes, fields: tuple[bytes, ...]) -> tuple[bytes, bytes]:
-        name, link = text(fields[0]), text(fields[8])
-        if fields[14][:1] != b"\0" and block[257:263] == b"ustar\0":
-            # star keeps times in the last bytes of the prefix and signs the block with "tar".
-            prefix = text(fields[14][:131] if block[508:512] == b"tar\0" else fields[14])
-            name = prefix + b"/" + name if prefix else name
-        pax_name, pax_link = self.pax.get(b"path"), self.pax.get(b"linkpath")
-        if (pax_name and self.long_name is not None) or (pax_link and self.long_link is not None):
-            raise FieldError("extension", "an entry with both a GNU and a pax name")
-        name = pax_name or (name if self.long_name is None else self.long_name)
-        link = pax_link or (link if self.long_link is None else self.long_link)
-        self.long_name = self.long_link = None
-        if not name:
-            raise FieldError("name", "an entry without a name")
-        if b"\0" in link:
-            raise FieldError("name", "a link target with a NUL byte")
-        return name, link
+    def _name(self) -> bytes:
+        name = self.text(0, 100)
+        # Only POSIX ustar has a prefix field; GNU keeps times there.
+        prefix = self.text(345, 155) if self.block[257:263] == b"ustar\0" else b""
+        return prefix + b"/" + name if prefix else name
 
-    def _skip(self, size: int, start: int) -> int:
-        """Where ``size`` bytes of data start; the next header stands behind them."""
-        if size < 0:
-            raise FieldError("number", "a negative size")
-        offset = self.position
-        after = offset + size + -size % BLOCK
-        if after > self.source.size:
-            self._fail("truncated", f"the archive ends inside an entry of {size} bytes", start)
-        self.position = after
-        return offset
-
-    def _extension(self, kind: int, size: int, start: int) -> None:
-        letter = chr(kind)
-        if letter == "S":
-            raise FieldError("sparse", "a sparse file (GNU), which container images do not use")
-        if letter not in "xgLK" or kind > 127:
-            raise FieldError("type", f"an entry of type {letter!r}, which container images do not use")
-        if size > MAX_EXTENSION:
-            raise LimitError(
-                "image.tar.extension", f"an extended header of {size} bytes", offset=start, source=self.name
-            )
-        data = self.source.read_at(self._skip(size, start), size)
-        if letter in "LK":
-            self._long(letter, text(data))
-            return
-        records = pax_records(data)
-        if any(key.startswith(b"GNU.sparse.") for key in records):
-            raise FieldError("sparse", "a sparse file (pax), which container images do not use")
-        if letter == "x":
-            if self.pax:
-                raise FieldError("extension", "two pax headers for one entry")
-            self.pax = records
-        elif any(key in _INTERPRETED or key.startswith(XATTR_PREFIX) for key in records):
-            # Container tools ignore it, others obey it: the two would see different trees.
-            raise FieldError("pax-global", "a global pax header that would change entries")
-
-    def _long(self, letter: str, value: bytes) -> None:
-        if (self.long_name if letter == "L" else self.long_link) is not None or not value:
-            raise FieldError("extension", "a GNU long name that is empty or stands twice")
-        if letter == "L":
-            self.long_name = value
-        else:
-            self.long_link = value
-
-    def _fail(self, code: str, message: str, offset: int) -> NoReturn:
-        raise ParseError(f"image.tar.{code}", message, offset=offset, source=self.name)
+    def _pax_number(self, pax: dict[bytes, bytes], key: bytes, default: int) -> int:
+        text = pax.get(key)
+        if text is None:
+            return default
+        whole, point, fraction = text.partition(b".")
+        digits = whole[1:] if whole[:1] == b"-" else whole
+        if not digits.isdigit() or len(digits) > 20 or (point and key != b"mtime"):
+            raise self.error("image.tar.number", f"the pax value {key.decode()} is no number")
+        value = int(whole)
+        # Whole seconds, rounded towards the past as every unpacker does.
+        return value - 1 if whole[:1] == b"-" and fraction.strip(b"0") else value
 
 
-def _device(fields: tuple[bytes, ...]) -> tuple[int, int]:
-    major, minor = number(fields[12]), number(fields[13])
-    if not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20):
-        raise FieldError("number", "a device number that Linux does not have")
-    return major, minor
+def _attributes(pax: dict[bytes, bytes]) -> tuple[str, ...]:
+    if not pax:
+        return ()
+    names = (key.removeprefix(_XATTR) for key in pax if key.startswith(_XATTR))
+    return tuple(sorted(name.decode("utf-8", "backslashreplace") for name in names))
 
 
-def _checksum_holds(block: bytes, wanted: int) -> bool:
-    """Sum of all bytes with the checksum's own field read as spaces; very old writers summed signed bytes."""
-    field = block[148:156]
-    total = sum(block) - sum(field) + 256
-    if total == wanted:
-        return True
-    high = sum(byte > 127 for byte in block) - sum(byte > 127 for byte in field)
-    return total - 256 * high == wanted
+def _parse_pax(body: bytes, at: int, source: str) -> dict[bytes, bytes]:
+    """Records ``LENGTH KEY=VALUE\\n``; a repeated key takes its last value (POSIX)."""
+    records: dict[bytes, bytes] = {}
+    position = 0
+    while position < len(body):
+        digits, space, _ = body[position : position + 12].partition(b" ")
+        length = int(digits) if space and digits.isdigit() else 0
+        record = body[position : position + length]
+        key, equals, value = record[len(digits) + 1 : -1].partition(b"=")
+        if length < len(digits) + 4 or len(record) != length or record[-1:] != b"\n" or not equals or not key:
+            raise ParseError("image.tar.pax", "a malformed pax record", offset=at, source=source)
+        records[key] = value
+        position += length
+    # An empty value deletes a setting (POSIX, "pax Header File Format").
+    return {key: value for key, value in records.items() if value or key.startswith(_XATTR)}
