@@ -6,10 +6,10 @@ the tree below it, its last component is not; whiteouts concern lower layers onl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from glassclave.errors import ParseError
+from glassclave.errors import LimitError, ParseError
 from glassclave.image.tar import TarEntry, read_entries
 from glassclave.image.tree import MAX_FILE_SIZE, NO_CONTENT, FileTree, Kind, Node, check_path
 from glassclave.streams import CHUNK_SIZE
@@ -17,8 +17,12 @@ from glassclave.streams import CHUNK_SIZE
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
 AUFS_METADATA = b".wh..wh."
-MAX_ENTRIES = 4_000_000
-"""Entries of all layers together: far above real images, far below what would exhaust memory."""
+MAX_ENTRIES = 2_000_000
+"""Entries of all layers together, and directories made for them: far above real images."""
+MAX_NAME_BYTES = 512 << 20
+"""Bytes of all names, link targets and attribute names together."""
+MAX_TARGET = 4095
+"""Bytes of a symlink's target: PATH_MAX of Linux, with its NUL."""
 MAX_SYMLINKS = 40
 """Followed in one path, as the kernel does."""
 
@@ -30,7 +34,6 @@ _KINDS = {
     b"5": Kind.DIRECTORY,
     b"6": Kind.FIFO,
 }
-_IMPLIED = {"kind": Kind.DIRECTORY, "mode": 0o755}
 
 
 class Slice:
@@ -49,14 +52,17 @@ class Slice:
             yield self._data[at : min(at + CHUNK_SIZE, self._end)]
 
 
-class _Place:
-    """A name in the tree: its inode and, for a directory, what is in it."""
+class _Directory:
+    """A directory of the tree: its attributes and what is in it."""
 
     __slots__ = ("children", "node")
 
-    def __init__(self, node: Node, children: dict[bytes, _Place] | None) -> None:
+    def __init__(self, node: Node) -> None:
         self.node = node
-        self.children = children
+        self.children: dict[bytes, _Place] = {}
+
+
+_Place = _Directory | Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,11 @@ class Layer:
 
 
 def merge_layers(layers: Iterable[Layer]) -> FileTree:
-    """The tree that the layers give, lowest first. Raises `ParseError` ``image.tar.*``, ``image.layer.*``."""
+    """The tree that the layers give, lowest first.
+
+    Raises `ParseError` ``image.tar.*``, ``image.layer.*``, ``image.path.*``; `LimitError`
+    ``image.layer.entries``.
+    """
     merge = _Merge()
     for layer in layers:
         merge.apply(layer)
@@ -77,36 +87,52 @@ def merge_layers(layers: Iterable[Layer]) -> FileTree:
 
 class _Merge:
     def __init__(self) -> None:
-        self.root = _Place(Node(kind=Kind.DIRECTORY, mode=0o755), {})
-        self._directories: dict[bytes, dict[bytes, _Place]] = {}
+        self._root = _implied()
+        # Parents as layers write them, resolved; emptied whenever a path may lead elsewhere.
+        self._resolved: dict[bytes, _Directory] = {}
+        self._hidden: dict[bytes, _Place] = {}
         self._entries = 0
+        self._name_bytes = 0
         self._source = ""
 
     def apply(self, layer: Layer) -> None:
         self._source = layer.name
-        self._directories.clear()
+        self._resolved.clear()
+        whiteouts: list[tuple[bytes, bytes]] = []
         additions: list[tuple[bytes, bytes, TarEntry]] = []
-        # Whiteouts first: they remove what lower layers brought, never what this layer brings.
         for entry in read_entries(layer.data, source=layer.name):
-            self._entries += 1
-            if self._entries > MAX_ENTRIES:
-                raise self._error("image.layer.entries", "more entries than this tool holds", entry.name)
+            self._count(entry)
             path = self._clean(entry.name)
             if not path:
                 continue  # the root's own attributes are not applied (containerd)
             parent, _, name = path.rpartition(b"/")
             if name.startswith(WHITEOUT):
-                self._whiteout(parent, name)
+                whiteouts.append((parent, name))
             else:
                 additions.append((parent, name, entry))
-        self._directories.clear()
+        # First: they remove what lower layers brought, never what this layer brings.
+        self._hide(whiteouts, additions)
         for parent, name, entry in additions:
             self._add(parent, name, entry, layer.data)
 
+    def _count(self, entry: TarEntry) -> None:
+        self._one_more(entry.name)
+        self._name_bytes += len(entry.name) + len(entry.link) + sum(map(len, entry.attributes))
+        if self._name_bytes > MAX_NAME_BYTES:
+            raise LimitError("image.layer.entries", "more names than this tool holds", source=self._source)
+
+    def _one_more(self, path: bytes) -> None:
+        self._entries += 1
+        if self._entries > MAX_ENTRIES:
+            raise LimitError(
+                "image.layer.entries",
+                f"more than {MAX_ENTRIES:,} entries",
+                field=_shown(path),
+                source=self._source,
+            )
+
     def _error(self, code: str, message: str, path: bytes) -> ParseError:
-        return ParseError(
-            code, message, field=path[:120].decode("utf-8", "backslashreplace"), source=self._source
-        )
+        return ParseError(code, message, field=_shown(path), source=self._source)
 
     def _clean(self, name: bytes) -> bytes:
         """The path without leading ``/`` and ``./``, trailing ``/`` and empty components."""
@@ -122,59 +148,100 @@ class _Merge:
                 raise self._error("image.layer.whiteout", "a path inside a whiteout", path)
         return path
 
-    def _whiteout(self, parent: bytes, name: bytes) -> None:
-        children = self._lookup(parent)
-        if name == OPAQUE:
-            if children:
-                children.clear()
-                self._directories.clear()
+    # What a layer hides of those below it.
+
+    def _hide(
+        self, whiteouts: list[tuple[bytes, bytes]], additions: list[tuple[bytes, bytes, TarEntry]]
+    ) -> None:
+        self._hidden.clear()
+        if not whiteouts:
             return
-        if name.startswith(AUFS_METADATA):
-            return
-        hidden = name.removeprefix(WHITEOUT)
-        if hidden in (b"", b".", b".."):
+        made = {
+            parent + b"/" + name if parent else name
+            for parent, name, entry in additions
+            if entry.type == b"5"
+        }
+        # All are looked up before any is applied: no whiteout changes where another one leads.
+        found = [
+            (parent, name, directory)
+            for parent, name in whiteouts
+            if (directory := self._hiding(parent, name, made)) is not None
+        ]
+        for parent, name, directory in found:
+            hidden = list(directory.children) if name == OPAQUE else [name.removeprefix(WHITEOUT)]
+            for child in hidden:
+                place = directory.children.pop(child, None)
+                if place is not None:
+                    self._hidden[parent + b"/" + child if parent else child] = place
+        self._resolved.clear()
+
+    def _hiding(self, parent: bytes, name: bytes, made: Collection[bytes]) -> _Directory | None:
+        """The directory in which a whiteout hides something."""
+        if name.startswith(AUFS_METADATA) and name != OPAQUE:
+            return None
+        if name.removeprefix(WHITEOUT) in (b"", b".", b".."):
             raise self._error("image.layer.whiteout", "a whiteout of no name", parent + b"/" + name)
-        if children is not None and children.pop(hidden, None) is not None:
-            self._directories.clear()
+        return self._resolve(parent, create=False, made=made)
+
+    # What a layer brings.
 
     def _add(self, parent: bytes, name: bytes, entry: TarEntry, data: memoryview) -> None:
-        children = self._directories.get(parent)
-        if children is None:
-            found = self._resolve(parent, create=True)
-            assert found is not None  # noqa: S101 - create never answers None
-            children = self._directories[parent] = found
+        directory = self._resolved.get(parent)
+        if directory is None:
+            directory = self._resolved[parent] = self._made(parent)
+        children = directory.children
         existing = children.get(name)
-        node = self._hard_link(entry) if entry.type == b"1" else self._node(entry, data)
-        if node.kind is Kind.DIRECTORY:
-            if existing is not None and existing.children is not None:
+        if entry.type == b"1":
+            children[name] = self._linked(entry)
+        else:
+            node = self._node(entry, data)
+            if node.kind is not Kind.DIRECTORY:
+                children[name] = node
+            elif isinstance(existing, _Directory):
                 existing.node = node
                 return
-            children[name] = _Place(node, {})
-        else:
-            children[name] = _Place(node, None)
-        if existing is not None and existing.node.kind in (Kind.DIRECTORY, Kind.SYMLINK):
-            self._directories.clear()  # a path that led through it leads elsewhere now
+            else:
+                children[name] = _Directory(node)
+        if existing is not None and (isinstance(existing, _Directory) or existing.kind is Kind.SYMLINK):
+            self._resolved.clear()  # a path that led through it leads elsewhere now
 
-    def _hard_link(self, entry: TarEntry) -> Node:
+    def _linked(self, entry: TarEntry) -> Node:
+        """The inode that a hard link names, as it is at this point of this layer."""
         target = self._clean(entry.link)
         parent, _, name = target.rpartition(b"/")
-        children = self._lookup(parent) if target else None
-        place = None if children is None else children.get(name)
+        directory = self._resolve(parent, create=False) if target else None
+        place = None if directory is None else directory.children.get(name)
+        if place is None:
+            # `mv a b` may come as "hide a, b is a link to a": in which order they stand must not matter.
+            place = self._among_hidden(target)
         if place is None:
             raise self._error("image.layer.hardlink", "a hard link to a file that is not there", entry.name)
-        if place.children is not None:
+        if isinstance(place, _Directory):
             raise self._error("image.layer.hardlink", "a hard link to a directory", entry.name)
-        return place.node
+        return place
+
+    def _among_hidden(self, path: bytes) -> _Place | None:
+        """What lay at ``path`` before this layer's whiteouts."""
+        end = len(path)
+        while end > 0:
+            place = self._hidden.get(path[:end])
+            if place is not None:
+                rest = path[end + 1 :].split(b"/") if end < len(path) else []
+                for name in rest:
+                    place = place.children.get(name) if isinstance(place, _Directory) else None
+                return place
+            end = path.rfind(b"/", 0, end)
+        return None
 
     def _node(self, entry: TarEntry, data: memoryview) -> Node:
         kind = _KINDS[entry.type]
-        if entry.size > MAX_FILE_SIZE:
-            raise self._error("image.file.size", "a file of 4 GiB or more", entry.name)
         if kind is Kind.SYMLINK and not entry.link:
             raise self._error("image.layer.symlink", "a symlink to nowhere", entry.name)
+        if kind is Kind.SYMLINK and len(entry.link) > MAX_TARGET:
+            raise self._error("image.layer.symlink", f"a target longer than {MAX_TARGET} bytes", entry.name)
         return Node(
             kind=kind,
-            mode=entry.mode,
+            mode=entry.mode if kind is not Kind.SYMLINK else 0o777,  # Linux knows no other (symlink(7))
             uid=entry.uid,
             gid=entry.gid,
             mtime=entry.mtime,
@@ -185,56 +252,78 @@ class _Merge:
             attributes=entry.attributes,
         )
 
-    def _lookup(self, path: bytes) -> dict[bytes, _Place] | None:
-        """What is in the directory ``path`` (resolved), or ``None`` where there is no such directory."""
-        return self._resolve(path, create=False)
+    # Where a path leads.
 
-    def _resolve(self, path: bytes, *, create: bool) -> dict[bytes, _Place] | None:
-        """Follow ``path`` from the root through symlinks; with ``create`` missing directories are made."""
-        stack = [self.root]
-        todo = path.split(b"/")[::-1] if path else []
+    def _made(self, path: bytes) -> _Directory:
+        """The directory ``path``, made where it is missing."""
+        directory = self._resolve(path, create=True)
+        if directory is None:
+            raise self._error("image.layer.parent", "a path through a file that is no directory", path)
+        return directory
+
+    def _resolve(self, path: bytes, *, create: bool, made: Collection[bytes] = ()) -> _Directory | None:
+        """Follow ``path`` from the root through symlinks; ``None`` where it leads to no directory.
+
+        ``create`` makes missing directories; ``made`` are directories of this layer: where one takes the
+        place of a symlink, nothing of it is below that symlink's target.
+        """
+        stack = [self._root]
+        parts = path.split(b"/") if path else []
+        todo = parts[::-1]
+        own = len(parts)  # so many of `todo` are still the path's own, not a symlink's
         followed = 0
         while todo:
             name = todo.pop()
+            own = min(own, len(todo))
             if name in (b"", b"."):
                 continue
             if name == b"..":
                 if len(stack) > 1:
                     stack.pop()
                 continue
-            children = stack[-1].children
-            assert children is not None  # noqa: S101 - only directories are put on the stack
-            place = children.get(name)
+            place = stack[-1].children.get(name)
             if place is None:
                 if not create:
                     return None
                 check_path(name, source=self._source)
-                place = children[name] = _Place(Node(kind=Kind.DIRECTORY, mode=0o755), {})
-            if place.children is not None:
+                self._one_more(name)
+                place = stack[-1].children[name] = _implied()
+            if isinstance(place, _Directory):
                 stack.append(place)
-            elif place.node.kind is Kind.SYMLINK:
-                followed += 1
-                if followed > MAX_SYMLINKS:
-                    raise self._error("image.layer.symlinks", "symlinks that lead in circles", path)
-                if place.node.target.startswith(b"/"):
-                    stack = [self.root]
-                todo += place.node.target.split(b"/")[::-1]
-            elif create:
-                raise self._error("image.layer.parent", "a path through a file that is no directory", path)
-            else:
+                continue
+            if place.kind is not Kind.SYMLINK or b"/".join(parts[: len(parts) - own]) in made:
                 return None
-        return stack[-1].children
+            followed += 1
+            if followed > MAX_SYMLINKS:
+                raise self._error("image.layer.symlinks", "symlinks that lead in circles", path)
+            if place.target.startswith(b"/"):
+                del stack[1:]
+            todo += place.target.split(b"/")[::-1]
+        return stack[-1]
 
     def flatten(self) -> dict[bytes, Node]:
         """Every path with its node."""
         nodes: dict[bytes, Node] = {}
-        stack: list[tuple[bytes, dict[bytes, _Place]]] = [(b"", self.root.children or {})]
+        stack = [(b"", self._root)]
         while stack:
-            prefix, children = stack.pop()
-            for name, place in children.items():
+            prefix, directory = stack.pop()
+            for name, place in directory.children.items():
                 path = prefix + name
                 check_path(path, source="the merged tree")
-                nodes[path] = place.node
-                if place.children:
-                    stack.append((path + b"/", place.children))
+                if isinstance(place, _Directory):
+                    nodes[path] = place.node
+                    stack.append((path + b"/", place))
+                else:
+                    if place.size > MAX_FILE_SIZE:
+                        raise ParseError("image.file.size", "a file of 4 GiB or more", field=_shown(path))
+                    nodes[path] = place
         return nodes
+
+
+def _implied() -> _Directory:
+    """A parent directory that no layer names; with a node of its own, for a shared one is a hard link."""
+    return _Directory(Node(kind=Kind.DIRECTORY, mode=0o755))
+
+
+def _shown(path: bytes) -> str:
+    return path[:120].decode("utf-8", "backslashreplace")

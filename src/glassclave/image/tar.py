@@ -19,6 +19,8 @@ MAX_EXTENSION = 1 << 20
 _ZEROS = bytes(BLOCK)
 _XATTR = b"SCHILY.xattr."
 _CHECKSUM_BLANK = b" " * 8
+_INTERPRETED = frozenset({b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime"})
+_MAX_ID = 0xFFFFFFFF
 
 
 @dataclass(slots=True)
@@ -52,29 +54,43 @@ def read_entries(data: memoryview, *, source: str) -> Iterator[TarEntry]:
         if len(header) < BLOCK:
             raise ParseError("image.tar.truncated", "ends inside a header", offset=at, source=source)
         if header == _ZEROS:
-            if pax or long_name is not None or long_link is not None:
-                raise ParseError(
-                    "image.tar.extension", "an extension without a member", offset=at, source=source
-                )
+            _check_end(data, at, source, open_extension=bool(pax or long_name or long_link))
             return
         entry = _Header(header, at, source)
         flag = entry.flag
         if flag in b"xgLK":
             body = entry.extension(data)
-            if flag == b"x":
+            repeated = {b"x": pax, b"L": long_name, b"K": long_link}.get(flag)
+            if flag == b"g":
+                entry.check_global(_parse_pax(body, at, source))
+            elif repeated:
+                raise entry.error("image.tar.extension", "two extensions of one kind for one member")
+            elif flag == b"x":
                 pax = _parse_pax(body, at, source)
             elif flag == b"L":
-                long_name = body.rstrip(b"\0")
-            elif flag == b"K":
-                long_link = body.rstrip(b"\0")
+                long_name = body.partition(b"\0")[0]
+            else:
+                long_link = body.partition(b"\0")[0]
             at = entry.next_header(entry.size)
             continue
+        if (long_name and b"path" in pax) or (long_link and b"linkpath" in pax):
+            raise entry.error("image.tar.extension", "both a GNU and a pax name for one member")
         member = entry.member(pax, long_name, long_link)
         if member.offset + member.size > end:
             raise ParseError("image.tar.truncated", "a member's data end early", offset=at, source=source)
         yield member
         at = entry.next_header(member.size)
         pax, long_name, long_link = {}, None, None
+
+
+def _check_end(data: memoryview, at: int, source: str, *, open_extension: bool) -> None:
+    """At the end stands nothing, or zero blocks; behind two of them anything may follow."""
+    if open_extension:
+        raise ParseError("image.tar.extension", "an extension without a member", offset=at, source=source)
+    second = data[at + BLOCK : at + 2 * BLOCK]
+    if len(second) == BLOCK and second != _ZEROS:
+        # One reader would end here, another go on.
+        raise ParseError("image.tar.end", "a single zero block among members", offset=at, source=source)
 
 
 class _Header:
@@ -131,6 +147,11 @@ class _Header:
             raise self.error("image.tar.truncated", "an extension header ends early")
         return body
 
+    def check_global(self, pax: dict[bytes, bytes]) -> None:
+        """Container tools ignore global headers, others obey them: refuse what makes a difference."""
+        if any(key in _INTERPRETED or key.startswith((_XATTR, b"GNU.sparse.")) for key in pax):
+            raise self.error("image.tar.pax-global", "a global pax header that would change members")
+
     def member(self, pax: dict[bytes, bytes], long_name: bytes | None, long_link: bytes | None) -> TarEntry:
         if self.flag == b"S" or any(key.startswith(b"GNU.sparse.") for key in pax):
             raise self.error("image.tar.sparse", "a sparse file, which this tool does not read")
@@ -140,7 +161,7 @@ class _Header:
         flag = self.flag if self.flag not in (b"\0", b"7") else b"0"
         if flag == b"0" and name.endswith(b"/"):
             flag = b"5"
-        if flag not in b"0123456":
+        if flag not in b"0123456":  # GNU's multi-volume and dump entries, vendors' own
             raise self.error("image.tar.type", f"a member of the unknown type {flag!r}")
         if b"\0" in name or b"\0" in link:
             raise self.error("image.tar.nul", "a NUL byte in a name")
@@ -151,12 +172,18 @@ class _Header:
         if size and flag not in b"015":
             raise self.error("image.tar.size", "data behind a member that can have none")
         device = (self.number(329, 8), self.number(337, 8)) if flag in b"34" else (0, 0)
+        if not (0 <= device[0] < 1 << 12 and 0 <= device[1] < 1 << 20):
+            raise self.error("image.tar.number", "a device number that Linux does not have")
+        uid = self._pax_number(pax, b"uid", self.number(108, 8))
+        gid = self._pax_number(pax, b"gid", self.number(116, 8))
+        if not (0 <= uid <= _MAX_ID and 0 <= gid <= _MAX_ID):
+            raise self.error("image.tar.number", "an owner that is no 32-bit number")
         return TarEntry(
             name=name,
             type=flag,
             mode=self.number(100, 8) & 0o7777,
-            uid=self._pax_number(pax, b"uid", self.number(108, 8)),
-            gid=self._pax_number(pax, b"gid", self.number(116, 8)),
+            uid=uid,
+            gid=gid,
             mtime=self._pax_number(pax, b"mtime", self.number(136, 12)),
             size=size if flag == b"0" else 0,
             offset=self.at + BLOCK,
