@@ -62,6 +62,10 @@ class FileSource:
         """Bytes in the file when it was opened."""
         return self._size
 
+    def fileno(self) -> int:
+        """The open file's descriptor, to map it."""
+        return self._fd
+
     def read_at(self, offset: int, length: int) -> bytes:
         """See `ByteSource`."""
         parts: list[bytes] = []

@@ -74,6 +74,15 @@ def parse_mtime(text: str) -> int | None:
     show_default=True,
     help="Seconds, one time for all files; or 'preserve'.",
 )
+@click.option(
+    "--spool-dir", type=click.Path(path_type=Path), help="Decoded layers lie here during the build."
+)
+@click.option(
+    "--max-unpacked",
+    type=click.IntRange(min=1),
+    metavar="BYTES",
+    help="Most that the layers may decode to.  [default: 64 GiB]",
+)
 @click.option("--drop-file-capabilities", is_flag=True, help="Accept that file capabilities are lost.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
@@ -90,6 +99,8 @@ def command(
     bootstrap_dir: Path | None,
     owner: str,
     mtime: str,
+    spool_dir: Path | None,
+    max_unpacked: int | None,
     drop_file_capabilities: bool,
     as_json: bool,
 ) -> None:
@@ -97,8 +108,8 @@ def command(
 
     \b
     SOURCE:  oci:DIR[:TAG]           an OCI image layout
-             oci-archive:FILE        the same in a tar
-             docker-archive:FILE     what docker save writes
+             oci-archive:FILE[:TAG]  the same in a tar
+             docker-archive:FILE[:NAME:TAG]  what docker save writes
              dir:ROOT                a directory that holds a root file system
 
     The same source gives the same bytes, on every machine, at any time, as any user. SOURCE_DATE_EPOCH sets
@@ -108,6 +119,7 @@ def command(
     from glassclave.eif.format import Architecture
     from glassclave.flows.build import BuildRequest, build_image
     from glassclave.flows.source import SourceOptions, open_image
+    from glassclave.image.decode import DEFAULT_LIMIT
 
     check_output(source, output)
     request = BuildRequest(
@@ -125,7 +137,12 @@ def command(
         build_time=build_time(dict(os.environ)),
     )
     progress = TerminalProgress(quiet=as_json)
-    options = SourceOptions(architecture=arch, preserve_owner=owner == "preserve")
+    options = SourceOptions(
+        architecture=arch,
+        preserve_owner=owner == "preserve",
+        spool=spool_dir,
+        unpacked_limit=max_unpacked or DEFAULT_LIMIT,
+    )
     with open_image(source, options, progress) as image:
         architecture = Architecture.of_oci(image.config.architecture)
         bootstrap = load_directory(bootstrap_dir) if bootstrap_dir else load_shipped(architecture.value)

@@ -4,44 +4,41 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from glassclave.errors import UnavailableError, UsageError
 from glassclave.image import docker_archive, oci_layout
+from glassclave.image.codecs import Codec, codec_of
 from glassclave.image.config import ImageConfig
-from glassclave.image.decode import DEFAULT_LIMIT, map_layer
+from glassclave.image.decode import DEFAULT_LIMIT, LayerBlob, Meter, decode_layers
 from glassclave.image.directory import read_directory
 from glassclave.image.layers import Layer, merge_layers
 from glassclave.image.oci_layout import Choice, StoredImage
-from glassclave.image.store import DirectoryStore, open_archive
+from glassclave.image.spool import is_in_memory, spool_folder
+from glassclave.image.store import ArchiveStore, DirectoryStore, open_archive
 from glassclave.image.tree import FileTree
 from glassclave.progress import Progress
 
 DEFAULT_ARCHITECTURE = "amd64"
 """Of a directory, which does not say: never taken from the machine that builds (promise 1)."""
 
-DECODERS = 2
-"""Layers decoded at once."""
-
 KINDS = ("oci", "oci-archive", "docker-archive", "dir")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
     """``architecture``: ``amd64`` or ``arm64``; ``preserve_owner`` concerns directories only.
 
-    ``spool``: folder for decoded layers, ``None`` for the system's; ``layer_limit``: bytes that one layer may
-    decode to.
+    ``spool``: folder for decoded layers, ``None`` for the system's; ``unpacked_limit``: bytes that the layers
+    may decode to, together.
     """
 
     architecture: str | None = None
     preserve_owner: bool = False
     spool: Path | None = None
-    layer_limit: int = DEFAULT_LIMIT
+    unpacked_limit: int = DEFAULT_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +72,12 @@ def _stored(kind: str, place: str, options: SourceOptions) -> StoredImage:
     path, tag = _split(place)
     choice = Choice(tag=tag, architecture=options.architecture)
     if kind == "docker-archive":
-        stored = docker_archive.find_image(open_archive(path), choice)
+        stored = docker_archive.find_image(_archive(path, options), choice)
     elif kind == "oci-archive":
-        stored = oci_layout.find_image(open_archive(path), choice)
+        stored = oci_layout.find_image(_archive(path, options), choice)
     else:
-        if not (path / "index.json").is_file():
-            raise UnavailableError(
-                "image.layout.missing", "holds no index.json: no OCI image layout", source=str(path)
-            )
+        if not path.is_dir():
+            raise UnavailableError("image.layout.missing", "is not a directory", source=str(path))
         stored = oci_layout.find_image(DirectoryStore(path, str(path)), choice)
     if options.architecture not in (None, stored.config.architecture):
         raise UsageError(
@@ -91,6 +86,10 @@ def _stored(kind: str, place: str, options: SourceOptions) -> StoredImage:
             source=place,
         )
     return stored
+
+
+def _archive(path: Path, options: SourceOptions) -> ArchiveStore:
+    return open_archive(path, folder=spool_folder(options.spool), limit=options.unpacked_limit)
 
 
 def _split(place: str) -> tuple[Path, str | None]:
@@ -102,24 +101,29 @@ def _split(place: str) -> tuple[Path, str | None]:
     for index in [match.start() for match in re.finditer(":", place)][::-1]:
         path, tag = Path(place[:index]), place[index + 1 :]
         if tag and path.exists():
-            if ":" not in tag and "/" not in tag and _TAG.match(tag) is None:
-                raise UsageError("image.choice.tag", "is not a tag", field=tag[:80])
             return path, tag
     return whole, None
 
 
 def _merged(stored: StoredImage, options: SourceOptions, progress: Progress) -> FileTree:
-    """Every layer decoded (two at a time), then all merged."""
-    with ThreadPoolExecutor(DECODERS) as pool:
-        futures = [
-            pool.submit(map_layer, blob, directory=options.spool, limit=options.layer_limit)
-            for blob in stored.layers
-        ]
-        try:
-            mapped = [future.result() for future in futures]
-        finally:
-            for future in futures:
-                future.cancel()
-    size = sum(blob.size for blob in stored.layers)
-    progress.step("layers", f"{len(stored.layers)} layers, {size / 1_000_000:,.1f} MB as stored")
-    return merge_layers(Layer(data, blob.name) for data, blob in zip(mapped, stored.layers, strict=True))
+    """Layers decoded two at a time, and merged in their order while the next are decoded."""
+    folder = spool_folder(options.spool)
+    if is_in_memory(folder) and any(map(_is_compressed, stored.layers)):
+        progress.warn(
+            "image.spool.memory",
+            f"decoded layers are kept in {folder}, which is memory: --spool-dir DIR takes another folder",
+        )
+    size = sum(layer.size for layer in stored.layers)
+    meter = Meter(options.unpacked_limit, lambda done: progress.advance("layers", done, size))
+    # Closed at once where a layer is refused: the others are decoded no further.
+    with closing(decode_layers(stored.layers, folder, meter)) as decoded:
+        tree = merge_layers(
+            Layer(data, layer.name) for layer, data in zip(stored.layers, decoded, strict=True)
+        )
+    count = len(stored.layers)
+    progress.step("layers", f"{count} layer{'s' * (count != 1)}, {size / 1_000_000:,.1f} MB as stored")
+    return tree
+
+
+def _is_compressed(layer: LayerBlob) -> bool:
+    return codec_of(bytes(layer.stored()[:6])) is not Codec.PLAIN

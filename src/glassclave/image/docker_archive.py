@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
+from glassclave.digests import is_oci_digest, sha256_digest
 from glassclave.errors import ParseError, UsageError
 from glassclave.fields import Fields, parse_json
 from glassclave.image.decode import LayerBlob
 from glassclave.image.document import parse_config
 from glassclave.image.oci_layout import Choice, StoredImage
-from glassclave.image.store import MAX_DOCUMENT, Store, pieces, read_document
+from glassclave.image.store import MAX_DOCUMENT, Store, read_document
 
 
 def find_image(store: Store, choice: Choice) -> StoredImage:
@@ -26,7 +26,9 @@ def find_image(store: Store, choice: Choice) -> StoredImage:
     images = list(Fields({"images": value}, source="manifest.json").objects("images", limit=10_000))
     manifest = _chosen(images, choice, store)
     path = manifest.text("Config", limit=4096)
-    config = parse_config(read_document(store, path), source=path)
+    data = read_document(store, path)
+    _check_name(path, data, store)
+    config = parse_config(data, source=path)
     layers = manifest.texts("Layers", limit=4096)
     if len(layers) != len(config.layer_digests):
         raise ParseError(
@@ -43,9 +45,23 @@ def find_image(store: Store, choice: Choice) -> StoredImage:
     )
 
 
+def _check_name(path: str, data: bytes, store: Store) -> None:
+    """The configuration's file is called by its digest: ``HEX.json`` or ``blobs/sha256/HEX``."""
+    named = "sha256:" + path.rpartition("/")[2].removesuffix(".json")
+    if is_oci_digest(named) and named != sha256_digest(data):
+        raise ParseError(
+            "image.blob.digest",
+            f"is not what its name says: expected {named}, got {sha256_digest(data)}",
+            field=path[:200],
+            source=store.name,
+            hint="the archive was changed or is incomplete: save it again (docker save)",
+        )
+
+
 def _chosen(images: Sequence[Fields], choice: Choice, store: Store) -> Fields:
     if choice.tag is not None:
-        images = [image for image in images if choice.tag in _tags(image)]
+        wanted = _whole_name(choice.tag)
+        images = [image for image in images if wanted in map(_whole_name, _tags(image))]
     if len(images) == 1:
         return images[0]
     tags = sorted({tag for image in images for tag in _tags(image)})
@@ -57,17 +73,20 @@ def _chosen(images: Sequence[Fields], choice: Choice, store: Store) -> Fields:
     )
 
 
+def _whole_name(name: str) -> str:
+    """``hello`` is ``docker.io/library/hello:latest`` (Docker's short names)."""
+    first, slash, _ = name.partition("/")
+    if not slash:
+        name = "docker.io/library/" + name
+    elif "." not in first and ":" not in first and first != "localhost":
+        name = "docker.io/" + name
+    return name if ":" in name.rpartition("/")[2] else name + ":latest"
+
+
 def _tags(image: Fields) -> tuple[str, ...]:
     return image.texts("RepoTags") if image.has("RepoTags") else ()
 
 
 def _layer(store: Store, path: str, diff_id: str, name: str) -> LayerBlob:
     data = store.open(path)
-    return LayerBlob(
-        name=name,
-        chunks=partial(pieces, data),
-        size=len(data),
-        diff_id=diff_id,
-        digest=None,
-        plain=lambda: data,
-    )
+    return LayerBlob(name=name, stored=lambda: data, size=len(data), diff_id=diff_id, digest=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +12,7 @@ from glassclave.fields import Fields, parse_json
 from glassclave.image.config import ImageConfig
 from glassclave.image.decode import LayerBlob
 from glassclave.image.document import parse_config
-from glassclave.image.store import MAX_DOCUMENT, Store, pieces, read_document
+from glassclave.image.store import MAX_DOCUMENT, Store, read_document
 
 INDEXES = frozenset(
     {
@@ -25,6 +25,9 @@ MANIFESTS = frozenset(
         "application/vnd.oci.image.manifest.v1+json",
         "application/vnd.docker.distribution.manifest.v2+json",
     }
+)
+CONFIGS = frozenset(
+    {"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
 )
 LAYERS = frozenset(
     {
@@ -62,8 +65,9 @@ def find_image(store: Store, choice: Choice) -> StoredImage:
     Raises `ParseError` ``image.layout.*``, ``image.manifest.*``; `UsageError` ``image.choice.*`` naming the
     candidates where the choice is open.
     """
+    _check_layout(store)
     top = _document(read_document(store, "index.json"), "index.json")
-    entries = list(top.objects("manifests", limit=10_000))
+    entries = _listed(top)
     if choice.tag is not None:
         named = [entry for entry in entries if _tag(entry) == choice.tag]
         if not named:
@@ -71,6 +75,28 @@ def find_image(store: Store, choice: Choice) -> StoredImage:
         entries = named
     manifest = _manifest(store, entries, choice, 0)
     return _image(store, manifest)
+
+
+def _check_layout(store: Store) -> None:
+    if not (store.has("oci-layout") and store.has("index.json")):
+        hint = "for what docker save writes use docker-archive:FILE" if store.has("manifest.json") else None
+        raise ParseError(
+            "image.layout.missing", "holds no oci-layout or no index.json: no OCI image layout",
+            source=store.name, hint=hint,
+        )  # fmt: skip
+    marker = _document(read_document(store, "oci-layout"), "oci-layout")
+    if marker.text("imageLayoutVersion") != "1.0.0":
+        raise ParseError(
+            "image.layout.version", "is not 1.0.0", field="imageLayoutVersion", source=store.name
+        )
+
+
+def _listed(index: Fields) -> list[Fields]:
+    """The descriptors of an index."""
+    # A document that is an index to one reader and a manifest to another (CVE-2021-41190).
+    if index.has("config") or index.has("layers"):
+        raise ParseError("image.index.form", "an index that is a manifest too", source=index.source)
+    return list(index.objects("manifests", limit=10_000))
 
 
 def _tag(entry: Fields) -> str | None:
@@ -117,13 +143,25 @@ def _manifest(store: Store, entries: Sequence[Fields], choice: Choice, depth: in
     """The one manifest among ``entries``, nested indexes opened."""
     if depth > MAX_DEPTH:
         raise ParseError("image.layout.depth", "indexes nested too deep", source=store.name)
-    candidates = [entry for entry in entries if _wanted(entry, choice)]
+    # One image may be listed twice, with two tags or none.
+    by_digest = {entry.text("digest", limit=200): entry for entry in entries if _wanted(entry, choice)}
+    candidates = list(by_digest.values())
     if len(candidates) != 1:
         raise _ambiguous(candidates, entries, store)
     entry = candidates[0]
     data = _document(_checked_document(store, entry), _blob_path(entry))
-    if entry.text("mediaType") in INDEXES:
-        return _manifest(store, list(data.objects("manifests", limit=10_000)), choice, depth + 1)
+    media_type = entry.text("mediaType")
+    if data.optional_text("mediaType") not in (None, media_type):
+        raise ParseError(
+            "image.manifest.type",
+            "is not the type its descriptor says",
+            field="mediaType",
+            source=data.source,
+        )
+    if media_type in INDEXES:
+        return _manifest(store, _listed(data), choice, depth + 1)
+    if data.has("manifests"):
+        raise ParseError("image.manifest.form", "a manifest that is an index too", source=data.source)
     return data
 
 
@@ -154,7 +192,7 @@ def _ambiguous(candidates: Sequence[Fields], entries: Sequence[Fields], store: S
     if len(platforms) > 1:
         return UsageError(
             "image.choice.architecture",
-            f"holds images for {', '.join(platforms)}",
+            f"holds images for {', '.join(name[:20] for name in platforms[:20])}",
             source=store.name,
             hint=f"say which: --arch {platforms[0]}",
         )
@@ -163,6 +201,13 @@ def _ambiguous(candidates: Sequence[Fields], entries: Sequence[Fields], store: S
 
 def _image(store: Store, manifest: Fields) -> StoredImage:
     described = manifest.child("config")
+    if described.text("mediaType") not in CONFIGS:
+        raise ParseError(
+            "image.config.type",
+            f"has the type {described.text('mediaType')[:100]!r}: an artifact, but no container image",
+            field=described.path,
+            source=manifest.source,
+        )
     config = parse_config(_checked_document(store, described), source=_blob_path(described))
     layers = list(manifest.objects("layers", limit=4096))
     if len(layers) != len(config.layer_digests):
@@ -183,22 +228,32 @@ def _image(store: Store, manifest: Fields) -> StoredImage:
 def _layer(store: Store, layer: Fields, diff_id: str, name: str) -> LayerBlob:
     media_type = layer.text("mediaType")
     if media_type not in LAYERS:
-        raise ParseError(
-            "image.layer.type",
-            f"has the type {media_type[:100]!r}, which this tool does not read",
-            source=name,
-            hint="export the image again with its layers inside and not encrypted",
-        )
+        raise _unreadable(media_type, name)
     path = _blob_path(layer)
     return LayerBlob(
         name=name,
-        chunks=partial(_pieces, store, path),
+        stored=partial(store.open, path),
         size=layer.integer("size"),
         diff_id=diff_id,
         digest=layer.text("digest"),
-        plain=partial(store.open, path),
     )
 
 
-def _pieces(store: Store, path: str) -> Iterator[memoryview]:
-    return pieces(store.open(path))
+def _unreadable(media_type: str, name: str) -> ParseError:
+    if media_type.endswith("+encrypted"):
+        return ParseError(
+            "image.layer.encrypted",
+            "is encrypted",
+            source=name,
+            hint="decrypt the image first: skopeo copy --decryption-key KEY … oci:out",
+        )
+    if "nondistributable" in media_type or "foreign" in media_type:
+        return ParseError(
+            "image.layer.foreign",
+            "lies elsewhere (a foreign layer): its bytes are not in the image",
+            source=name,
+            hint="build the image without layers that may not be distributed",
+        )
+    return ParseError(
+        "image.layer.type", f"has the type {media_type[:100]!r}, which this tool does not read", source=name
+    )

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from glassclave.errors import LimitError, ParseError, UnavailableError
-from glassclave.image.decode import is_plain
+from glassclave.image.decode import unpack_archive
 from glassclave.image.tar import read_entries
-from glassclave.streams import CHUNK_SIZE
+from glassclave.streams import open_source
 
-MAX_DOCUMENT = 16 << 20
-"""Bytes of an index, a manifest or a configuration that are read."""
+MAX_DOCUMENT = 4 << 20
+"""Bytes of an index, a manifest or a configuration: what registries take (OCI distribution-spec)."""
+MAX_MEMBERS = 100_000
+"""Members of an archive of blobs; each image has some dozens."""
+MAX_LINKS = 8
 
 
 class Store(Protocol):
@@ -42,12 +44,6 @@ def read_document(store: Store, path: str) -> bytes:
     return bytes(data)
 
 
-def pieces(data: memoryview) -> Iterator[memoryview]:
-    """``data`` in chunks of moderate size."""
-    for at in range(0, len(data), CHUNK_SIZE):
-        yield data[at : at + CHUNK_SIZE]
-
-
 @dataclass(frozen=True, slots=True)
 class DirectoryStore:
     """A folder."""
@@ -61,6 +57,8 @@ class DirectoryStore:
 
     def open(self, path: str) -> memoryview:
         """See `Store`."""
+        if not self.has(path):
+            raise UnavailableError("image.blob.missing", f"holds no {path[:120]}", source=self.name)
         return map_file(self.root / path)
 
 
@@ -71,29 +69,38 @@ class ArchiveStore:
         self.name = name
         self._data = data
         self._members: dict[str, tuple[int, int]] = {}
-        links: dict[str, str] = {}
-        for entry in read_entries(data, source=name):
+        self._links: dict[str, str] = {}
+        self._repeated: set[str] = set()
+        for count, entry in enumerate(read_entries(data, source=name)):
+            if count >= MAX_MEMBERS:
+                raise LimitError("image.archive.members", f"more than {MAX_MEMBERS:,} members", source=name)
             path = _member_name(entry.name)
-            self._members.pop(path, None)
+            if path in self._members or path in self._links:
+                self._repeated.add(path)
             if entry.type == b"0":
                 self._members[path] = (entry.offset, entry.size)
             elif entry.type in (b"1", b"2"):
-                links[path] = _linked(path, entry.link, hard=entry.type == b"1")
-        for path, target in links.items():
-            # Old `docker save` writes a layer that it wrote before as a link to it.
-            if path not in self._members and target in self._members:
-                self._members[path] = self._members[target]
+                self._links[path] = _linked(path, entry.link, hard=entry.type == b"1")
 
     def has(self, path: str) -> bool:
         """See `Store`."""
-        return path in self._members
+        return path in self._members or path in self._links
 
     def open(self, path: str) -> memoryview:
-        """See `Store`."""
-        place = self._members.get(path)
-        if place is None:
-            raise UnavailableError("image.blob.missing", f"holds no {path[:120]}", source=self.name)
-        return self._data[place[0] : place[0] + place[1]]
+        """See `Store`. `ParseError` ``image.archive.repeated`` for a name that two members have."""
+        found = path
+        for _ in range(MAX_LINKS):
+            if found in self._repeated:
+                # One reader takes the first, another the last.
+                raise ParseError("image.archive.repeated", f"holds {found[:120]} twice", source=self.name)
+            if found in self._members:
+                offset, size = self._members[found]
+                return self._data[offset : offset + size]
+            # Old `docker save` writes a layer that it wrote before as a link to it.
+            if found not in self._links:
+                break
+            found = self._links[found]
+        raise UnavailableError("image.blob.missing", f"holds no {path[:120]}", source=self.name)
 
 
 def _member_name(name: bytes) -> str:
@@ -115,32 +122,19 @@ def _linked(path: str, link: bytes, *, hard: bool) -> str:
     return "/".join(parts)
 
 
-def open_archive(path: Path) -> ArchiveStore:
-    """An archive file as a store. A compressed one is refused in words."""
-    data = map_file(path)
-    if not is_plain(bytes(data[:4])):
-        raise ParseError(
-            "image.archive.compressed",
-            "is compressed as a whole",
-            source=str(path),
-            hint=f"unpack it first: gzip -dk or zstd -dk {path.name}",
-        )
-    return ArchiveStore(data, str(path))
+def open_archive(path: Path, *, folder: Path, limit: int) -> ArchiveStore:
+    """An archive file as a store; one that is compressed as a whole is decoded into ``folder`` first."""
+    return ArchiveStore(unpack_archive(map_file(path), str(path), folder, limit), str(path))
 
 
 def map_file(path: Path) -> memoryview:
-    """A regular file mapped into memory, read-only."""
-    try:
-        with path.open("rb") as file:
-            if not path.is_file():
-                raise UnavailableError("image.blob.missing", "is not a regular file", source=str(path))
-            size = file.seek(0, 2)
-            return (
-                memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
-                if size
-                else memoryview(b"")
-            )
-    except OSError as error:
-        raise UnavailableError(
-            "image.blob.missing", f"cannot be read: {error.strerror}", source=str(path)
-        ) from error
+    """A regular file mapped into memory, read-only. Raises `UnavailableError` ``file.*``."""
+    with open_source(path) as file:
+        if file.size == 0:
+            return memoryview(b"")
+        try:
+            return memoryview(mmap.mmap(file.fileno(), file.size, access=mmap.ACCESS_READ))
+        except OSError as error:
+            raise UnavailableError(
+                "file.unreadable", f"cannot be mapped: {error.strerror}", source=str(path)
+            ) from error
