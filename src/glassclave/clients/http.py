@@ -1,0 +1,264 @@
+"""One HTTP exchange, bounded: time-outs, sizes, redirects, and errors that hold no secret.
+
+Nothing that a server sent, no header of ours and no query of an URL (which may be a signed one) ever stands
+in an error; hosts and status codes do.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import urllib3
+from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
+from urllib3.exceptions import TimeoutError as HTTPTimeoutError
+
+from glassclave.errors import LimitError, UnavailableError
+from glassclave.escaping import escape_untrusted
+from glassclave.streams import CHUNK_SIZE
+
+CONNECT_SECONDS = 10.0
+SILENCE_SECONDS = 60.0
+"""Longest time without a byte from the other side."""
+
+SLOWEST_BYTES_PER_SECOND = 32 << 10
+"""A body that comes slower than this, after the first `GRACE_SECONDS`, is given up."""
+
+GRACE_SECONDS = 120.0
+MAX_REDIRECTS = 5
+MAX_URL = 8192
+ATTEMPTS = 4
+_DRAINED_BYTES = 64 << 10
+LONGEST_WAIT_SECONDS = 60.0
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_TRANSIENT = frozenset({408, 500, 502, 503, 504})
+
+Result = TypeVar("Result")
+
+
+class TransientError(UnavailableError):
+    """An outage that may be over soon. ``wait``: seconds that the server asked to wait, where it did."""
+
+    wait: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request goes, without what must not be shown."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def shown(self) -> str:
+        """``host:port``, escaped."""
+        return escape_untrusted(f"{self.host}:{self.port}", limit=270)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` (a name, or an address without brackets) is this machine: plain http is safe."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def target_of(url: str) -> Target:
+    """Where ``url`` points. `UnavailableError` ``registry.url`` unless https, or http on loopback."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise UnavailableError("registry.url", "the registry names an URL that is none") from error
+    if len(url) > MAX_URL or not url.isascii() or not host or parts.username is not None:
+        raise UnavailableError("registry.url", "the registry names an URL that is not followed")
+    if parts.scheme == "https":
+        return Target("https", host, port or 443)
+    if parts.scheme == "http" and is_loopback(host):
+        return Target("http", host, port or 80)
+    raise UnavailableError(
+        "registry.url",
+        f"an URL on {escape_untrusted(host, limit=255)} is not https; it is not followed",
+        hint="plain http is used on loopback only",
+    )
+
+
+class Reply:
+    """An answer whose body has not been read yet."""
+
+    def __init__(self, raw: urllib3.BaseHTTPResponse, target: Target, url: str, clock: Callable[[], float]):
+        self._raw = raw
+        self._clock = clock
+        self.target = target
+        self.url = url
+        self.status = raw.status
+
+    def header(self, name: str) -> str:
+        """A header's value, empty where there is none."""
+        return str(self._raw.headers.get(name, ""))
+
+    @property
+    def content_type(self) -> str:
+        """The media type without parameters, lower case."""
+        return self.header("content-type").partition(";")[0].strip().lower()
+
+    def chunks(self, limit: int) -> Iterator[bytes]:
+        """The body as it comes, no more than ``limit`` bytes.
+
+        Raises `LimitError` ``registry.size``, `TransientError` ``registry.unavailable`` when it ends early.
+        """
+        announced = self.header("content-length")
+        if announced.isdecimal() and len(announced) < 20 and int(announced) > limit:
+            raise self._too_large(limit)
+        done = 0
+        started = self._clock()
+        while True:
+            with outages_of(self.target):
+                part = self._raw.read1(CHUNK_SIZE, decode_content=False)
+            if not part:
+                break
+            done += len(part)
+            if done > limit:
+                raise self._too_large(limit)
+            if self._clock() - started > GRACE_SECONDS + done / SLOWEST_BYTES_PER_SECOND:
+                raise TransientError("registry.unavailable", "answers too slowly", source=self.target.shown)
+            yield part
+        if announced.isdecimal() and done != int(announced):
+            raise TransientError("registry.unavailable", "ended its answer early", source=self.target.shown)
+
+    def body(self, limit: int) -> bytes:
+        """The whole body, of at most ``limit`` bytes."""
+        return b"".join(self.chunks(limit))
+
+    def close(self) -> None:
+        """Give the connection back, or close it where too much of the answer is unread to be worth it."""
+        remaining = self._raw.length_remaining
+        if remaining is not None and remaining <= _DRAINED_BYTES:
+            self._raw.drain_conn()
+        self._raw.close()
+
+    def _too_large(self, limit: int) -> LimitError:
+        return LimitError("registry.size", f"answers with more than {limit} bytes", source=self.target.shown)
+
+
+class Web:
+    """Sends requests over a pool of connections. No credentials of its own."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=SILENCE_SECONDS)
+        self._pool = urllib3.PoolManager(num_pools=8, maxsize=2, timeout=timeout, retries=False)
+        self._clock = clock
+
+    @contextmanager
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        body: bytes | Iterable[bytes] | None = None,
+        follow: bool = False,
+    ) -> Iterator[Reply]:
+        """The answer to one request; with ``follow``, to the end of at most `MAX_REDIRECTS` redirects.
+
+        A redirect to another scheme, host or port is followed without ``Authorization``. Raises
+        `TransientError` ``registry.unavailable``, `UnavailableError` ``registry.tls``, ``registry.redirect``.
+        """
+        sent = dict(headers)
+        for _ in range(MAX_REDIRECTS + 1):
+            reply = self._exchange(method, url, sent, body)
+            try:
+                location = reply.header("location")
+                if not (follow and reply.status in REDIRECTS and location):
+                    yield reply
+                    return
+                url = urljoin(reply.url, location)
+                if target_of(url) != reply.target:
+                    sent.pop("Authorization", None)
+            finally:
+                reply.close()
+        raise UnavailableError("registry.redirect", "redirects without end", source=reply.target.shown)
+
+    def _exchange(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Iterable[bytes] | None
+    ) -> Reply:
+        target = target_of(url)
+        with outages_of(target):
+            raw = self._pool.request(
+                method,
+                url,
+                body=body,
+                headers=dict(headers),
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        return Reply(raw, target, url, self._clock)
+
+
+@contextmanager
+def outages_of(target: Target) -> Iterator[None]:
+    """Errors of the connection as ours, without their texts: those may hold whole URLs."""
+    try:
+        yield
+    except SSLError as error:
+        raise UnavailableError(
+            "registry.tls",
+            "cannot be trusted: its TLS certificate or protocol was refused",
+            source=target.shown,
+            hint="for a private authority, set SSL_CERT_FILE",
+        ) from error
+    except NewConnectionError as error:
+        raise TransientError("registry.unavailable", "cannot be reached", source=target.shown) from error
+    except HTTPTimeoutError as error:
+        raise TransientError(
+            "registry.unavailable", "does not answer in time", source=target.shown
+        ) from error
+    except (HTTPError, OSError) as error:
+        raise TransientError("registry.unavailable", "broke the connection", source=target.shown) from error
+
+
+def refuse_outage(reply: Reply) -> None:
+    """Raise for answers that may be better next time: 408, 429 and the 5xx of trouble (501 is an answer)."""
+    if reply.status == 429:
+        limited = TransientError(
+            "registry.rate-limited",
+            "answers 429: too many requests",
+            source=reply.target.shown,
+            hint="wait, or log in: registries allow more to those they know",
+        )
+        limited.wait = _seconds(reply.header("retry-after"))
+        raise limited
+    if reply.status in _TRANSIENT:
+        trouble = TransientError("registry.unavailable", f"answers {reply.status}", source=reply.target.shown)
+        trouble.wait = _seconds(reply.header("retry-after"))
+        raise trouble
+
+
+def _seconds(text: str) -> float | None:
+    # The form with a date would need a clock that agrees with the server's: the usual pause does as well.
+    return float(text) if text.isdecimal() and len(text) < 10 else None
+
+
+def retrying(operation: Callable[[], Result], sleep: Callable[[float], None]) -> Result:
+    """The result of ``operation``, tried up to `ATTEMPTS` times while it raises `TransientError`.
+
+    A server that asks to wait longer than `LONGEST_WAIT_SECONDS` is not waited for.
+    """
+    for attempt in range(ATTEMPTS - 1):
+        try:
+            return operation()
+        except TransientError as error:
+            wait = 0.5 * 2**attempt if error.wait is None else error.wait
+            if wait > LONGEST_WAIT_SECONDS:
+                raise
+            sleep(wait)
+    return operation()

@@ -1,0 +1,80 @@
+"""Answers of registries that are not the thing asked for, as errors; and where a list goes on."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from urllib.parse import urljoin
+
+from glassclave.clients.http import Reply, target_of
+from glassclave.errors import ParseError, UnavailableError
+from glassclave.fields import Fields, parse_json
+
+_NEXT_PAGE = re.compile(r'<([^<>]*)>\s*;[^,]*\brel\s*=\s*"?next"?', re.IGNORECASE)
+_ERROR_CODE = re.compile(r"[A-Z][A-Z_]{1,39}\Z")
+_MAX_ERROR = 64 << 10
+
+
+def next_page(reply: Reply) -> str | None:
+    """URL of the next page (RFC 8288), which must be on the same server: it gets the login too."""
+    found = _NEXT_PAGE.search(reply.header("link"))
+    if found is None:
+        return None
+    url: str = urljoin(reply.url, found[1])
+    if target_of(url) != reply.target:
+        raise UnavailableError(
+            "registry.url", "the next page is on another host; it is not followed", source=reply.target.shown
+        )
+    return url
+
+
+def refused(reply: Reply, what: str, source: str, hint: str | None = None) -> UnavailableError:
+    """The error for an answer that is not the one wanted."""
+    told = _error_code(reply)
+    status = f"{reply.status} {told}" if told else str(reply.status)
+    if reply.status == 401:
+        return UnavailableError(
+            "registry.unauthorized",
+            f"the registry does not accept the login ({status})",
+            source=source,
+            hint="log in again, with an account that may do this",
+        )
+    if reply.status == 403:
+        return UnavailableError(
+            "registry.forbidden",
+            f"the registry forbids it ({status})",
+            source=source,
+            hint="the account may not do this here, or nobody may without a login",
+        )
+    if reply.status == 404:
+        return not_found(f"the registry does not know {what} ({status})", source)
+    return UnavailableError(
+        "registry.answer", f"the registry answers {status} to {what}", source=source, hint=hint
+    )
+
+
+def _error_code(reply: Reply) -> str | None:
+    """The specification's error code in the body; never its free text, which may repeat what we sent."""
+    if reply.content_type != "application/json":
+        return None
+    with suppress(ParseError, UnavailableError):
+        document = Fields.of(parse_json(reply.body(_MAX_ERROR), source="error"))
+        for error in document.objects("errors"):
+            code = error.optional_text("code")
+            return None if code is None or _ERROR_CODE.match(code) is None else code
+    return None
+
+
+def not_found(message: str, source: str) -> UnavailableError:
+    """The registry knows no such thing."""
+    return UnavailableError("registry.not-found", message, source=source)
+
+
+def other_digest(source: str) -> UnavailableError:
+    """What came is not what the digest names."""
+    return UnavailableError(
+        "registry.digest",
+        "the registry answers with other bytes than the digest names",
+        source=source,
+        hint="the registry's storage or a cache on the way is damaged, or somebody lies",
+    )
