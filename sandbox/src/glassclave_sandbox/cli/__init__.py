@@ -15,6 +15,7 @@ from glassclave_sandbox import __version__
 
 VERBS = {
     "run": "boot an enclave image in QEMU, with vsock",
+    "services": "a Sigstore and an OCI registry on loopback",
 }
 
 INTERRUPTED = 130
