@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
 from pathlib import Path
 
@@ -52,4 +54,6 @@ def command(state: Path, port: int, no_referrers: bool, no_registry: bool, claim
             print(f"registry   {services.registry}  (plain HTTP{note})")
         print(f"trust      --trust-config {services.trust_config}")
         print(f"as a job   . {environment}", flush=True)
-        threading.Event().wait()
+        with contextlib.suppress(KeyboardInterrupt):  # how it is meant to end
+            threading.Event().wait()
+    print(f"stopped; {state} keeps what was written", file=sys.stderr)

@@ -85,7 +85,7 @@ class Fulcio:
         return json_answer({"signedCertificateEmbeddedSct": {"chain": {"certificates": certificates}}})
 
     def version_1(self, request: Request) -> Answer:
-        """``POST /api/v1/signingCert``: the key is DER, and the proof of possession has another name."""
+        """``POST /api/v1/signingCert``: the proof of possession has another name, the key is in Base64."""
         asked = _json_object(request)
         if "publicKey" in asked:
             asked["publicKeyRequest"] = {
@@ -135,21 +135,23 @@ def _bearer(request: Request) -> str:
 
 def _proven_key(asked: Mapping[str, Any], subject: str) -> ec.EllipticCurvePublicKey:
     """The key of the signing request, or the key that signed the subject (Fulcio, fulcio.proto)."""
-    if "certificateSigningRequest" in asked:
+    if asked.get("certificateSigningRequest"):  # cosign sends null beside a key
         csr = x509.load_pem_x509_csr(base64.b64decode(asked["certificateSigningRequest"], validate=True))
         if not csr.is_signature_valid:
             raise ValueError("the signing request is not signed by its key")
         return _elliptic(csr.public_key())
     parts = asked["publicKeyRequest"]
-    content = str(parts["publicKey"]["content"])
-    key = _elliptic(
-        load_pem_public_key(content.encode())
-        if content.startswith("-----BEGIN")
-        else load_der_public_key(base64.b64decode(content, validate=True))
-    )
+    key = _elliptic(_public_key(str(parts["publicKey"]["content"])))
     proof = base64.b64decode(parts["proofOfPossession"], validate=True)
     key.verify(proof, subject.encode(), ec.ECDSA(SHA256()))
     return key
+
+
+def _public_key(content: str) -> object:
+    """A PEM key (version 2), or Base64 of a PEM or DER key (version 1)."""
+    armored = content.startswith("-----BEGIN")
+    data = content.encode() if armored else base64.b64decode(content, validate=True)
+    return load_pem_public_key(data) if data.startswith(b"-----BEGIN") else load_der_public_key(data)
 
 
 def _elliptic(key: object) -> ec.EllipticCurvePublicKey:

@@ -32,8 +32,8 @@ _NAME = r"(?P<name>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _ROUTES = {
     "manifest": re.compile(rf"/v2/{_NAME}/manifests/(?P<last>[^/]+)"),
-    "blob": re.compile(rf"/v2/{_NAME}/blobs/(?P<last>[^/]+)"),
     "uploads": re.compile(rf"/v2/{_NAME}/blobs/(?P<last>uploads)/?"),
+    "blob": re.compile(rf"/v2/{_NAME}/blobs/(?P<last>[^/]+)"),
     "upload": re.compile(rf"/v2/{_NAME}/blobs/uploads/(?P<last>[^/]+)"),
     "tags": re.compile(rf"/v2/{_NAME}/tags/(?P<last>list)"),
     "referrers": re.compile(rf"/v2/{_NAME}/referrers/(?P<last>[^/]+)"),
@@ -60,8 +60,8 @@ class Registry:
                 "PUT": self._put_manifest,
                 "DELETE": self._delete_manifest,
             },
-            "blob": {"GET": self._get_blob, "HEAD": self._get_blob, "DELETE": self._delete_blob},
             "uploads": {"POST": self._start_upload},
+            "blob": {"GET": self._get_blob, "HEAD": self._get_blob, "DELETE": self._delete_blob},
             "upload": {
                 "GET": self._upload_status,
                 "PATCH": self._continue_upload,
@@ -100,7 +100,7 @@ class Registry:
             if request.method not in endpoints:
                 raise OciError(405, "UNSUPPORTED", f"{request.method} is not answered here")
             return endpoints[request.method](request, match["name"], match["last"])
-        raise OciError(404, "NAME_UNKNOWN", "nothing answers here")
+        raise RefusedRequestError(404, "nothing answers here")
 
     def _repository(self, name: str, *, make: bool = False) -> Repository:
         with self._lock:
