@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from glassclave.errors import LimitError, ParseError
 from glassclave.image.tar import TarEntry, read_entries
-from glassclave.image.tree import MAX_FILE_SIZE, NO_CONTENT, FileTree, Kind, Node, check_path
+from glassclave.image.tree import MAX_FILE_SIZE, MAX_PATH, NO_CONTENT, FileTree, Kind, Node, check_path
 from glassclave.streams import CHUNK_SIZE
 
 WHITEOUT = b".wh."
@@ -309,7 +309,8 @@ class _Merge:
             prefix, directory = stack.pop()
             for name, place in directory.children.items():
                 path = prefix + name
-                check_path(path, source="the merged tree")
+                if len(path) > MAX_PATH:  # its names were looked at when they came
+                    check_path(path, source="the merged tree")
                 if isinstance(place, _Directory):
                     nodes[path] = place.node
                     stack.append((path + b"/", place))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from glassclave.errors import LimitError, ParseError
 
@@ -93,6 +94,22 @@ def _check_end(data: memoryview, at: int, source: str, *, open_extension: bool) 
         raise ParseError("image.tar.end", "a single zero block among members", offset=at, source=source)
 
 
+@lru_cache(maxsize=8192)  # modes, owners and times repeat
+def _number(field: bytes) -> int | None:
+    """Octal digits, or GNU's base-256 form for what does not fit them; ``None`` for anything else."""
+    if field[0] & 0x80:
+        if field[0] not in (0x80, 0xFF):
+            return None
+        value = int.from_bytes(field[1:], "big")
+        return value - (1 << (8 * (len(field) - 1))) if field[0] == 0xFF else value
+    digits = field.partition(b"\0")[0].strip(b" ")
+    if not digits:
+        return 0
+    if not digits.isdigit() or b"8" in digits or b"9" in digits:
+        return None
+    return int(digits, 8)
+
+
 class _Header:
     """One 512-byte header block."""
 
@@ -112,27 +129,14 @@ class _Header:
         return ParseError(code, message, offset=self.at, source=self.source)
 
     def number(self, start: int, length: int) -> int:
-        """Octal digits, or GNU's base-256 form for what does not fit them."""
-        field = self.block[start : start + length]
-        if field[0] & 0x80:
-            if field[0] not in (0x80, 0xFF):
-                raise self.error("image.tar.number", "a binary number of an unknown form")
-            value = int.from_bytes(field[1:], "big")
-            if field[0] == 0xFF:
-                value -= 1 << (8 * (length - 1))
-            return value
-        digits = field.split(b"\0", 1)[0].strip(b" ")
-        if not digits:
-            return 0
-        try:
-            if not digits.isdigit():
-                raise ValueError
-            return int(digits, 8)
-        except ValueError:
-            raise self.error("image.tar.number", "a number field that is no number") from None
+        """A number field of the header."""
+        value = _number(self.block[start : start + length])
+        if value is None:
+            raise self.error("image.tar.number", "a number field that is no number")
+        return value
 
     def text(self, start: int, length: int) -> bytes:
-        return self.block[start : start + length].split(b"\0", 1)[0]
+        return self.block[start : start + length].partition(b"\0")[0]
 
     def next_header(self, size: int) -> int:
         return self.at + BLOCK + -(-size // BLOCK) * BLOCK
@@ -155,8 +159,10 @@ class _Header:
     def member(self, pax: dict[bytes, bytes], long_name: bytes | None, long_link: bytes | None) -> TarEntry:
         if self.flag == b"S" or any(key.startswith(b"GNU.sparse.") for key in pax):
             raise self.error("image.tar.sparse", "a sparse file, which this tool does not read")
-        name = pax.get(b"path", long_name if long_name is not None else self._name())
-        link = pax.get(b"linkpath", long_link if long_link is not None else self.text(157, 100))
+        name = long_name if long_name is not None else self._name()
+        link = long_link if long_link is not None else self.text(157, 100)
+        if pax:
+            name, link = pax.get(b"path", name), pax.get(b"linkpath", link)
         # Old writers mark a directory only by the slash at the end of its name (v7).
         flag = self.flag if self.flag not in (b"\0", b"7") else b"0"
         if flag == b"0" and name.endswith(b"/"):
@@ -195,11 +201,12 @@ class _Header:
     def _name(self) -> bytes:
         name = self.text(0, 100)
         # Only POSIX ustar has a prefix field; GNU keeps times there.
-        prefix = self.text(345, 155) if self.block[257:263] == b"ustar\0" else b""
+        # Most have none: looked at first.
+        prefix = self.text(345, 155) if self.block[345] and self.block[257:263] == b"ustar\0" else b""
         return prefix + b"/" + name if prefix else name
 
     def _pax_number(self, pax: dict[bytes, bytes], key: bytes, default: int) -> int:
-        text = pax.get(key)
+        text = pax.get(key) if pax else None
         if text is None:
             return default
         whole, point, fraction = text.partition(b".")
