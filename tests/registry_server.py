@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -26,7 +27,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """``announced``: a Content-Length that is not the body's; the connection then ends with the body."""
+    """``announced``: a Content-Length that is not the body's, or none (-1)."""
 
     status: int = 200
     body: bytes = b""
@@ -113,6 +114,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     registry: RegistryServer
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Nothing: a client that refuses our certificate is what some tests want."""
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -129,7 +133,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in answer.headers.items():
             self.send_header(name, value)
         announced = len(answer.body) if answer.announced is None else answer.announced
-        self.send_header("Content-Length", str(announced))
+        if announced >= 0:
+            self.send_header("Content-Length", str(announced))
         self.end_headers()
         if self.command != "HEAD":
             with suppress(BrokenPipeError, ConnectionResetError):  # a client may have read enough
@@ -143,10 +148,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(*, referrers_api: bool = True) -> Iterator[RegistryServer]:
+def serving(*, referrers_api: bool = True, tls: ssl.SSLContext | None = None) -> Iterator[RegistryServer]:
     """A registry that listens on loopback while the block runs."""
     with _Server(("127.0.0.1", 0), _Handler) as server:
         server.registry = RegistryServer(f"127.0.0.1:{server.server_port}", referrers_api)
+        if tls is not None:
+            server.socket = tls.wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=True
+            )
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

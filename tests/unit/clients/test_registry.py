@@ -152,6 +152,17 @@ def test_a_manifest_larger_than_the_limit_is_not_read(
     assert code_of(lambda: registry.resolve(ref)) == "registry.size"
 
 
+def test_an_answer_that_does_not_say_its_size_is_bounded_too(
+    server: RegistryServer, registry: RegistryWriter, ref: Reference
+) -> None:
+    silent = Answer(200, MANIFEST, {"Content-Type": MANIFEST_MEDIA_TYPE}, announced=-1)
+    server.override = lambda request: silent
+    size = len(MANIFEST)
+    assert registry.fetch_manifest(ref, digest_of(MANIFEST), limit=size).data == MANIFEST
+    refused = code_of(lambda: registry.fetch_manifest(ref, digest_of(MANIFEST), limit=size - 1))
+    assert refused == "registry.size"
+
+
 def test_an_answer_that_trickles_is_given_up(server: RegistryServer, ref: Reference) -> None:
     for step, resolved in ((119.0, True), (121.0, False)):
         seconds = count(0.0, step)
