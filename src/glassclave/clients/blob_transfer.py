@@ -51,7 +51,6 @@ class BlobDownload:
         """Write the body. `TransientError` ``registry.unavailable`` where it is short."""
         try:
             self._file.seek(self._start + self._done)
-            self._file.truncate()
             for chunk in reply.chunks(self._size - self._done):
                 self._file.write(chunk)
                 self._hash.update(chunk)

@@ -1,42 +1,19 @@
 from __future__ import annotations
 
-import ssl
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from glassclave.clients.http import TransientError, Web, is_loopback, retrying, target_of
 from glassclave.errors import UnavailableError
 from tests.registry_server import serving
-
-
-def certificate(folder: Path) -> Path:
-    """A certificate for 127.0.0.1 that signs itself, and its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    begin = datetime.now(UTC) - timedelta(hours=1)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, begin, begin + timedelta(days=1))
-    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    signed = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
-    path = folder / "server.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
-    return path
+from tests.unit.clients.tls import certificate
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused_unless_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pem = certificate(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
+    pem, context = certificate(tmp_path)
     with serving(tls=context) as server:
         url = f"https://{server.address}/v2/"
         with pytest.raises(UnavailableError) as caught, Web().send("GET", url, {}):

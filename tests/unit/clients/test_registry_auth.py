@@ -1,15 +1,18 @@
 import base64
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
 from glassclave.clients.credentials import Credential
+from glassclave.clients.http import Web
 from glassclave.clients.registry import Registry
-from glassclave.clients.registry_auth import parse_challenge
+from glassclave.clients.registry_auth import Keyring, parse_challenge
 from glassclave.errors import GlassclaveError
 from glassclave.oci.manifest import MANIFEST_MEDIA_TYPE
 from glassclave.oci.reference import parse_reference
 from tests.registry_server import Answer, RegistryServer, Request, digest_of, failure, serving
+from tests.unit.clients.tls import certificate
 
 PASSWORD = "s3cret-password"
 TOKEN = "s3cret-token"
@@ -154,6 +157,24 @@ def test_a_token_service_that_gives_none(server: RegistryServer, answer: Answer,
 def test_a_token_service_without_tls_gets_no_password(server: RegistryServer, realm: str) -> None:
     demand_token(server, realm=realm)
     assert refusal(server, Credential("alice", PASSWORD)).code == "registry.url"
+
+
+def test_a_registry_with_tls_may_not_send_us_to_one_without(
+    server: RegistryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem, context = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    with serving(tls=context) as secure:
+        demand_token(secure, realm=f"http://{server.address}/token")
+        web = Web()
+        keyring = Keyring(web, secure.address, Known(secure.address, Credential("alice", PASSWORD)))
+        with (
+            web.send("GET", f"https://{secure.address}/v2/", {}) as reply,
+            pytest.raises(GlassclaveError) as caught,
+        ):
+            keyring.answer(reply, "repository:o/r:pull")
+        assert caught.value.code == "registry.challenge"
+        assert server.requests == []
 
 
 def test_a_token_that_ran_out_is_fetched_again(server: RegistryServer) -> None:

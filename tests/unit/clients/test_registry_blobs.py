@@ -110,9 +110,11 @@ def test_a_blob_elsewhere_is_fetched_without_our_login(ref: Reference, server: R
         assert "authorization" in server.requests[-1].headers
         assert "authorization" not in elsewhere.requests[0].headers
         # A challenge from there is not answered with the registry's login either.
-        elsewhere.override = lambda request: failure(401, "UNAUTHORIZED", WWW_Authenticate="Basic")
+        realm = f'Bearer realm="http://{elsewhere.address}/token"'
+        elsewhere.override = lambda request: failure(401, "UNAUTHORIZED", WWW_Authenticate=realm)
         refused = code_of(lambda: registry.fetch_blob_to(ref, descriptor(BLOB), BytesIO(), Silent()))
         assert refused == "registry.unauthorized"
+        assert "/token" not in elsewhere.asked("GET")
         assert all("authorization" not in request.headers for request in elsewhere.requests)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from glassclave.clients.registry import Registry
+from glassclave.clients.registry import MAX_PAGES, Registry
 from glassclave.errors import GlassclaveError
 from glassclave.oci.manifest import (
     EMPTY_DESCRIPTOR,
@@ -162,11 +162,16 @@ def test_pages_are_followed(with_api: RegistryServer) -> None:
     assert found_digests(with_api) == [referrer(number)[0].digest for number in range(6)]
 
 
-@pytest.mark.parametrize(("pages", "per_page"), [(1, MAX_REFERRERS + 1), (2, MAX_REFERRERS + 1), (1000, 1)])
-def test_too_many_referrers_are_not_looked_into(with_api: RegistryServer, pages: int, per_page: int) -> None:
+@pytest.mark.parametrize(
+    ("pages", "per_page", "asked"),
+    [(1, MAX_REFERRERS + 1, 2), (2, MAX_REFERRERS + 1, 1), (1000, 1, MAX_PAGES)],
+)
+def test_too_many_referrers_are_not_looked_into(
+    with_api: RegistryServer, pages: int, per_page: int, asked: int
+) -> None:
     paged(with_api, pages, per_page)
     assert refusal(with_api) == "registry.referrers.count"
-    assert len(with_api.asked("GET")) <= 17
+    assert len(with_api.requests) == asked
 
 
 def test_as_many_as_the_bound_are_looked_into(with_api: RegistryServer) -> None:
