@@ -57,6 +57,8 @@ def real_images() -> RealImages:
     with (folder.parent / "lock").open("w") as lock:  # several workers, or several runs, want them at once
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.is_dir():
+            for old in folder.parent.glob("*/"):  # of other recipes, and what killed runs left
+                shutil.rmtree(old)
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as name:
                 _make(Path(name), umoci, suite, mirror)
                 (Path(name) / "images").rename(folder)

@@ -13,7 +13,7 @@ Facts = list[int | str]
 
 
 def list_root(root: str) -> dict[str, Facts]:
-    """Path to [mode with kind, uid, gid, links, size or device, link target or SHA-256], sorted by path."""
+    """Path to [mode with kind, uid, gid, links, size or device, link target or MD5], sorted by path."""
     found: dict[str, Facts] = {}
     pending = [""]
     while pending:
@@ -41,7 +41,8 @@ def describe(path: str, status: os.stat_result) -> Facts:
         content = os.readlink(path)
     elif stat.S_ISREG(mode) and not path.endswith(".pyc"):
         with open(path, "rb") as file:
-            content = hashlib.sha256(file.read()).hexdigest()
+            # Quick where the processor is emulated; nobody attacks this comparison.
+            content = hashlib.md5(file.read(), usedforsecurity=False).hexdigest()
     return [mode, status.st_uid, status.st_gid, links, size, content]
 
 
