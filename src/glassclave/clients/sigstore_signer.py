@@ -1,0 +1,193 @@
+"""Keyless signing: one certificate for all signatures of an artifact (Fulcio, Rekor v1, TSA)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from glassclave.clients.sigstore_trust import Trust
+from glassclave.errors import GlassclaveError, UnavailableError, UsageError
+from glassclave.fields import Fields, parse_json
+from glassclave.provenance.claims import Claims, parse_claims
+from glassclave.provenance.cosign import LegacySignature
+from glassclave.provenance.evidence import SignedPayload
+
+_Result = TypeVar("_Result")
+
+
+def ambient_token() -> str:
+    """The identity token of the job this runs in. `UsageError` ``sign.identity.none`` outside of one."""
+    from sigstore.errors import Error
+    from sigstore.oidc import detect_credential
+
+    try:
+        token = detect_credential()
+    except Error as error:
+        raise UnavailableError(
+            "sign.identity.unavailable",
+            f"the job's identity token cannot be had: {error}",
+            hint="give the job the permission id-token: write",
+        ) from error
+    if token is None:
+        raise UsageError(
+            "sign.identity.none",
+            "there is no identity to sign with",
+            hint="run in a GitHub Actions job with id-token: write, or give --identity-token FILE",
+        )
+    return token
+
+
+@contextmanager
+def open_signer(trust: Trust, token: str) -> Iterator[SigstoreSigner]:
+    """A signer with a certificate for ``token``. Raises `UnavailableError` ``sign.*``."""
+    from sigstore.oidc import IdentityToken
+    from sigstore.sign import SigningContext
+
+    config = trust.config
+    if config is None:
+        raise UsageError(
+            "sign.config.none",
+            "the trust configuration names no services to sign with",
+            hint="give a ClientTrustConfig, not only a trusted root",
+        )
+    context = _asking("certificate", lambda: SigningContext.from_trust_config(config))
+    manager = context.signer(IdentityToken(token)) if _readable(token) else None
+    if manager is None:
+        raise UsageError("sign.identity.form", "the identity token is no JSON Web Token")
+    signer = _asking("certificate", manager.__enter__)
+    try:
+        yield SigstoreSigner(signer, trust)
+    finally:
+        manager.__exit__(None, None, None)
+
+
+def _readable(token: str) -> bool:
+    return token.count(".") == 2 and token.isascii()
+
+
+def _asking(what: str, ask: Callable[[], _Result]) -> _Result:
+    """Whatever goes wrong with a service is one typed error with the service's own words."""
+    try:
+        return ask()
+    except GlassclaveError:
+        raise
+    except Exception as error:  # the library lets its HTTP stack's and pydantic's errors out
+        raise UnavailableError(
+            f"sign.{what}.failed", f"the {what} was not given: {_words(error)}", hint="try again later"
+        ) from error
+
+
+def _words(error: BaseException) -> str:
+    """The most telling message: the library hides a service's answer in the error's cause."""
+    response = getattr(error.__cause__, "response", None)
+    text = getattr(response, "text", None) or str(error) or type(error).__name__
+    return str(text)[:500]
+
+
+@dataclass(frozen=True, slots=True)
+class SigstoreSigner:
+    """`Signer` over sigstore-python's."""
+
+    signer: Any
+    trust: Trust
+
+    @property
+    def claims(self) -> Claims:
+        """See `Signer`."""
+        return parse_claims(self.signer._signing_cert().public_bytes(Encoding.DER))
+
+    def sign_payload(self, payload: bytes) -> SignedPayload:
+        """See `Signer`."""
+        bundle = _asking("signature", lambda: self.signer.sign_artifact(payload))
+        material = _Material.parse(bundle.to_json())
+        signature = material.fields.child("messageSignature").text("signature")
+        legacy = LegacySignature(
+            payload=payload,
+            signature=signature,
+            certificate=_pem(material.certificate),
+            chain=self._chain(material.certificate),
+            bundle=material.log_annotation(),
+            timestamp=json.dumps({"SignedRFC3161Timestamp": material.timestamp}, separators=(",", ":")),
+        )
+        return SignedPayload(signature=legacy, log_index=material.log_index)
+
+    def sign_statement(self, statement: bytes) -> bytes:
+        """See `Signer`."""
+        from sigstore.dsse import Statement
+
+        bundle = _asking("signature", lambda: self.signer.sign_dsse(Statement(statement)))
+        text = str(bundle.to_json())
+        _Material.parse(text)
+        return text.encode()
+
+    def _chain(self, certificate: bytes) -> str:
+        """PEM of the authority's certificates above the leaf."""
+        issuer = x509.load_der_x509_certificate(certificate).issuer
+        for chain in self.trust.authorities:
+            if chain and x509.load_der_x509_certificate(chain[0]).subject == issuer:
+                return "".join(_pem(der) for der in chain)
+        return ""
+
+
+def _pem(der: bytes) -> str:
+    return x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Material:
+    """The parts of a fresh bundle that must be there before anything is published."""
+
+    fields: Fields
+    certificate: bytes
+    entry: Fields
+    promise: str
+    timestamp: str
+
+    @classmethod
+    def parse(cls, text: str) -> _Material:
+        source = "the new signature"
+        top = Fields.of(parse_json(text.encode(), source=source), source=source)
+        material = top.child("verificationMaterial")
+        entry = next(material.objects("tlogEntries", limit=8), None)
+        stamps = (
+            list(material.child("timestampVerificationData").objects("rfc3161Timestamps", limit=32))
+            if material.has("timestampVerificationData")
+            else []
+        )
+        if entry is None or not entry.has("inclusionPromise"):
+            raise UnavailableError(
+                "sign.log.version",
+                "the log gave no promise (SET): it is not Rekor version 1",
+                hint="use a signing configuration with Rekor v1: cosign's `.sig` layout needs it",
+            )
+        if not stamps:
+            raise UnavailableError("sign.timestamp.missing", "no time-stamp authority answered")
+        return cls(
+            fields=top,
+            certificate=base64.b64decode(material.child("certificate").text("rawBytes")),
+            entry=entry,
+            promise=entry.child("inclusionPromise").text("signedEntryTimestamp"),
+            timestamp=stamps[0].text("signedTimestamp"),
+        )
+
+    @property
+    def log_index(self) -> int:
+        return int(self.entry.text("logIndex"))
+
+    def log_annotation(self) -> str:
+        """The log entry as cosign's ``bundle`` annotation holds it."""
+        log_id = base64.b64decode(self.entry.child("logId").text("keyId")).hex()
+        payload = {
+            "body": self.entry.text("canonicalizedBody"),
+            "integratedTime": int(self.entry.text("integratedTime")),
+            "logIndex": self.log_index,
+            "logID": log_id,
+        }
+        return json.dumps({"SignedEntryTimestamp": self.promise, "Payload": payload}, separators=(",", ":"))

@@ -1,0 +1,180 @@
+"""From an image file to a published, signed artifact. The tag moves last, after reading everything back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from glassclave.eif.describe import describe
+from glassclave.eif.inspection import inspect_image
+from glassclave.errors import RefusedError, UnavailableError, UsageError
+from glassclave.flows.build import measurements_file
+from glassclave.flows.measure import MeasuredFile, measure_file
+from glassclave.flows.signatures import push_bundle, push_signature
+from glassclave.oci.artifact import ArtifactPlan, BlobInfo, Titles, plan_artifact
+from glassclave.oci.manifest import MANIFEST_MEDIA_TYPE
+from glassclave.oci.reference import Reference
+from glassclave.oci.transport import RegistryWriter
+from glassclave.progress import Progress
+from glassclave.provenance.claimed import SourceClaim
+from glassclave.provenance.claims import Claims
+from glassclave.provenance.cosign import SIGN_PREDICATE_TYPE, build_payload
+from glassclave.provenance.evidence import Signer
+from glassclave.provenance.predicate import (
+    PREDICATE_TYPE,
+    MeasurementPredicate,
+    parse_predicate,
+    predicate_json,
+)
+from glassclave.provenance.statement import build_statement
+from glassclave.streams import FileSource, open_source, read_small_file
+
+MAX_MEASUREMENTS = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishRequest:
+    """``image``: the EIF; ``reference``: with a tag; ``measurements``: what `build` wrote beside the image,
+    ``None`` for the file of that name."""
+
+    image: Path
+    reference: Reference
+    measurements: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What stands in the registry. ``log_index``: of the entry that the `.sig` signature has."""
+
+    reference: Reference
+    log_index: int
+    claims: Claims
+    predicate: MeasurementPredicate
+
+
+def publish_image(
+    request: PublishRequest,
+    *,
+    registry: RegistryWriter,
+    open_signer: Callable[[], AbstractContextManager[Signer]],
+    read_back: Callable[[Reference, Claims], None],
+    progress: Progress,
+) -> Published:
+    """Push by digest, sign, push the signatures, read back, move the tag.
+
+    ``read_back`` judges the artifact through the consumer's own path and raises where a consumer would be
+    refused; then the tag is not moved. Raises `UsageError` ``publish.tag``, `RefusedError`
+    ``publish.measurements.mismatch``, and the errors of image, registry and signing.
+    """
+    if request.reference.tag is None or request.reference.digest is not None:
+        raise UsageError(
+            "publish.tag", "name a tag and no digest to publish under", field=str(request.reference)[:120]
+        )
+    with open_source(request.image) as source:
+        file = measure_file(source, name=str(request.image), progress=progress)
+        predicate = _load_predicate(request, file)
+        plan = _plan(request, source, file, predicate)
+        _push_artifact(registry, request.reference, source, plan, progress)
+    pinned = request.reference.pinned(plan.digest)
+    with open_signer() as signer:
+        log_index, predicate = _sign(registry, pinned, plan, predicate, signer, progress)
+        claims = signer.claims
+    read_back(pinned, claims)
+    progress.step("read back", "judged as a consumer does: passed")
+    _move_tag(registry, request.reference, plan)
+    progress.step("tag", f"{request.reference.tag} now names {plan.digest}")
+    return Published(reference=pinned, log_index=log_index, claims=claims, predicate=predicate)
+
+
+def _load_predicate(request: PublishRequest, file: MeasuredFile) -> MeasurementPredicate:
+    """The measurements file, which must say of this image exactly what was just measured."""
+    path = request.measurements or measurements_file(request.image)
+    predicate = parse_predicate(read_small_file(path, limit=MAX_MEASUREMENTS), source=str(path))
+    if predicate.measured != file.measured:
+        raise RefusedError(
+            "publish.measurements.mismatch",
+            "the measurements file is about another image",
+            source=str(path),
+            hint="build the image again: glassclave build writes both",
+        )
+    return predicate
+
+
+def _plan(
+    request: PublishRequest, source: FileSource, file: MeasuredFile, predicate: MeasurementPredicate
+) -> ArtifactPlan:
+    described = describe(inspect_image(source, name=request.image.name))
+    stem = request.image.name.removesuffix(".eif")
+    return plan_artifact(
+        BlobInfo("sha256:" + file.measured.eif.sha256.hex(), file.measured.eif.size),
+        predicate_json(predicate),
+        json.dumps(described, indent=2, ensure_ascii=True).encode() + b"\n",
+        file.measured.measurements.by_index(),
+        Titles(f"{stem}.eif", f"{stem}.measurements.json", f"{stem}.describe.json"),
+    )
+
+
+def _push_artifact(
+    registry: RegistryWriter, reference: Reference, source: FileSource, plan: ArtifactPlan, progress: Progress
+) -> None:
+    for blob in plan.blobs:
+        content = source if blob.data is None else blob.data
+        registry.push_blob(reference, content, blob.descriptor.digest, progress)
+    registry.push_manifest(reference, plan.digest, plan.manifest, MANIFEST_MEDIA_TYPE)
+    progress.step("push", f"{reference.name}@{plan.digest}")
+
+
+def _sign(
+    registry: RegistryWriter,
+    reference: Reference,
+    plan: ArtifactPlan,
+    predicate: MeasurementPredicate,
+    signer: Signer,
+    progress: Progress,
+) -> tuple[int, MeasurementPredicate]:
+    """Every signature made before any is pushed, so that a failing service leaves nothing half signed."""
+    source = _source_claim(signer.claims)
+    stated = replace(predicate, claimed=replace(predicate.claimed, source=source))
+    subject = plan.digest.removeprefix("sha256:")
+    signed = signer.sign_payload(build_payload(reference.name, plan.digest))
+    bundles = [
+        (
+            SIGN_PREDICATE_TYPE,
+            build_statement(reference.name, subject, {}, predicate_type=SIGN_PREDICATE_TYPE),
+        ),
+        (PREDICATE_TYPE, build_statement(reference.name, subject, stated)),
+    ]
+    sealed = [(kind, signer.sign_statement(statement)) for kind, statement in bundles]
+    for kind, bundle in sealed:
+        push_bundle(registry, reference, plan, bundle, kind)
+    push_signature(registry, reference, plan.digest, signed)
+    progress.step("sign", f"log index {signed.log_index:,}")
+    return signed.log_index, stated
+
+
+def _source_claim(claims: Claims) -> SourceClaim | None:
+    """Where the source is, as the certificate says it."""
+    repository, commit, ref = (
+        claims.source_repository_uri,
+        claims.source_repository_digest,
+        claims.source_repository_ref,
+    )
+    if repository is None or commit is None or ref is None:
+        return None
+    return SourceClaim(repository=repository, commit=commit, ref=ref)
+
+
+def _move_tag(registry: RegistryWriter, reference: Reference, plan: ArtifactPlan) -> None:
+    tag = reference.tag or ""
+    registry.push_manifest(reference, tag, plan.manifest, MANIFEST_MEDIA_TYPE)
+    found = registry.find_tag(reference, tag)
+    if found is None or found.digest != plan.digest:
+        raise UnavailableError(
+            "publish.tag.moved",
+            f"the tag {tag} does not name what was just put there",
+            source=str(reference),
+            hint="somebody else may be publishing to the same tag",
+        )

@@ -1,0 +1,69 @@
+"""Signatures written beside an artifact: cosign's `.sig` tag and bundles as referrers."""
+
+from __future__ import annotations
+
+from glassclave.digests import sha256_digest
+from glassclave.oci.artifact import ArtifactPlan
+from glassclave.oci.manifest import (
+    EMPTY_BLOB,
+    EMPTY_DESCRIPTOR,
+    MANIFEST_MEDIA_TYPE,
+    Descriptor,
+    build_manifest,
+    parse_manifest,
+)
+from glassclave.oci.reference import Reference
+from glassclave.oci.referrers import record_referrer, signature_tag
+from glassclave.oci.transport import RegistryWriter
+from glassclave.provenance.cosign import (
+    CONFIG_MEDIA_TYPE,
+    PAYLOAD_MEDIA_TYPE,
+    layer_annotations,
+    signature_config,
+)
+from glassclave.provenance.evidence import SignedPayload
+
+BUNDLE_MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+CONTENT = "dev.sigstore.bundle.content"
+PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
+
+
+def push_signature(
+    registry: RegistryWriter, reference: Reference, digest: str, signed: SignedPayload
+) -> None:
+    """Add a signature to the artifact's `.sig` manifest; signatures that stand there stay (cosign's layout)."""
+    payload = signed.signature.payload
+    layer = Descriptor(
+        PAYLOAD_MEDIA_TYPE, sha256_digest(payload), len(payload), layer_annotations(signed.signature)
+    )
+    tag = signature_tag(digest)
+    existing = registry.find_tag(reference, tag)
+    layers = (*parse_manifest(existing.data, source=tag).layers, layer) if existing else (layer,)
+    config = signature_config([each.digest for each in layers])
+    registry.push_blob(reference, payload, layer.digest)
+    registry.push_blob(reference, config, sha256_digest(config))
+    manifest = build_manifest(
+        config=Descriptor(CONFIG_MEDIA_TYPE, sha256_digest(config), len(config)), layers=list(layers)
+    )
+    registry.push_manifest(reference, tag, manifest, MANIFEST_MEDIA_TYPE)
+
+
+def push_bundle(
+    registry: RegistryWriter, reference: Reference, plan: ArtifactPlan, bundle: bytes, predicate_type: str
+) -> None:
+    """A bundle as a referrer of the artifact (cosign 3's layout), listed where the registry lists none."""
+    annotations = {CONTENT: "dsse-envelope", PREDICATE_TYPE: predicate_type}
+    layer = Descriptor(BUNDLE_MEDIA_TYPE, sha256_digest(bundle), len(bundle))
+    manifest = build_manifest(
+        config=EMPTY_DESCRIPTOR,
+        layers=[layer],
+        artifact_type=BUNDLE_MEDIA_TYPE,
+        subject=plan.descriptor,
+        annotations=annotations,
+    )
+    digest = sha256_digest(manifest)
+    registry.push_blob(reference, EMPTY_BLOB, EMPTY_DESCRIPTOR.digest)
+    registry.push_blob(reference, bundle, layer.digest)
+    registry.push_manifest(reference, digest, manifest, MANIFEST_MEDIA_TYPE)
+    entry = Descriptor(MANIFEST_MEDIA_TYPE, digest, len(manifest), annotations, BUNDLE_MEDIA_TYPE)
+    record_referrer(registry, reference, plan.digest, entry)
