@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
 
 from glassclave.attestation.appraisal import DocumentAppraisal, appraise_document
-from glassclave.attestation.armor import MAX_ARMORED_SIZE, unarmor
 from glassclave.attestation.chain import parse_chain
 from glassclave.attestation.document import parse_document
-from glassclave.attestation.expectation import DEFAULT_MAX_AGE, Expected, Historical, Live
+from glassclave.attestation.expectation import Expected
 from glassclave.attestation.measurements import parse_measurements
-from glassclave.attestation.roots import US_GOV, TrustAnchor, parse_root, us_gov_root
+from glassclave.attestation.roots import US_GOV
+from glassclave.cli.document import hex_option, mode_of, read_document, root_of
 from glassclave.cli.style import COLOUR_OPTION, Style, style_of
-from glassclave.clients.clock import now
-from glassclave.digests import parse_hex
-from glassclave.errors import GlassclaveError, LimitError, ParseError, RefusedError, UsageError
+from glassclave.errors import GlassclaveError, ParseError, RefusedError, UsageError
 from glassclave.report.attestation import (
     DOCUMENT_SCHEMA,
     UNBOUND,
@@ -33,7 +29,6 @@ from glassclave.report.text import plain, render_checks, render_findings
 from glassclave.results import PCR_SIZE, Measurements, Severity
 from glassclave.streams import open_source, read_small_file
 
-_ROOT_LIMIT = 65536
 _MEASUREMENTS_LIMIT = 1 << 20
 
 
@@ -50,7 +45,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def describe(file: str, as_json: bool) -> int:
     """Show what a document says. Nothing is verified."""
-    data = _read_document(file)
+    data = read_document(file)
     try:
         document = parse_document(data)
         chain = parse_chain(document.cabundle, document.certificate)
@@ -98,10 +93,10 @@ def verify(
     colour: str,
 ) -> int:
     """Judge a document: is it genuine, of these measurements, and an answer to our question?"""
-    mode = _mode(nonce=nonce, historical=historical, at=at, max_age=max_age)
+    mode = mode_of(nonce=nonce, historical=historical, at=at, max_age=max_age)
     expected = _expected(pcrs=pcrs, eif=eif, measurements=measurements)
-    roots = None if attestation_root is None else [_root(attestation_root)]
-    data = _read_document(file)
+    roots = None if attestation_root is None else [root_of(attestation_root)]
+    data = read_document(file)
     try:
         appraisal = appraise_document(data, expected=expected, mode=mode, roots=roots)
     except ParseError as error:
@@ -127,60 +122,6 @@ def _lines(appraisal: DocumentAppraisal, style: Style) -> list[str]:
     return [*lines, "", plain(sentence(appraisal), ascii_only=simple)]
 
 
-def _read_document(file: str) -> bytes:
-    if file == "-":
-        data = sys.stdin.buffer.read(MAX_ARMORED_SIZE + 1)
-        if len(data) > MAX_ARMORED_SIZE:
-            raise LimitError("attestation.document.size", f"more than {MAX_ARMORED_SIZE} bytes", source=file)
-    else:
-        data = read_small_file(Path(file), limit=MAX_ARMORED_SIZE)
-    try:
-        raw, written_in = unarmor(data)
-    except ParseError as error:
-        error.source = file
-        raise
-    if written_in != "raw":
-        click.echo(f"note: the document was {written_in} text", err=True)
-    return raw
-
-
-def _mode(*, nonce: str | None, historical: bool, at: str | None, max_age: int | None) -> Live | Historical:
-    if historical == (nonce is not None):
-        raise UsageError(
-            "attestation.mode",
-            "either the nonce that was sent, or --historical, and not both",
-            hint="--nonce HEX asks about now, --historical about the time the document was made",
-        )
-    time = None if at is None else _time(at)
-    if nonce is None:
-        if max_age is not None:
-            raise UsageError("attestation.mode", "--max-age has no meaning with --historical")
-        return Historical(at=time)
-    age = DEFAULT_MAX_AGE if max_age is None else timedelta(seconds=max(-1, min(max_age, 10**9)))
-    return Live(nonce=_hex(nonce, "--nonce"), at=time or now(), max_age=age)
-
-
-def _time(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(
-            "attestation.time.syntax", f"--at {text} is not a time", hint="write it as 2026-11-23T06:12:04Z"
-        ) from error
-    if at.tzinfo is None:
-        raise UsageError(
-            "attestation.time.naive", f"--at {text} has no time zone", hint=f"for UTC write {text}Z"
-        )
-    return at
-
-
-def _hex(text: str, field: str, size: int | None = None) -> bytes:
-    try:
-        return parse_hex(text, field=field, size=size)
-    except ParseError as error:
-        raise UsageError(error.code, f"{field} {error.message}") from error
-
-
 def _expected(*, pcrs: tuple[str, ...], eif: str | None, measurements: str | None) -> Expected:
     given = _given_pcrs(pcrs)
     if eif is not None and measurements is not None:
@@ -203,7 +144,7 @@ def _given_pcrs(words: tuple[str, ...]) -> dict[int, bytes]:
         index = int(number)
         if index in given:
             raise UsageError("attestation.expected.contradiction", f"PCR{index} is given twice")
-        given[index] = _hex(value, f"--pcr {index}", PCR_SIZE)
+        given[index] = hex_option(value, f"--pcr {index}", PCR_SIZE)
     return given
 
 
@@ -219,9 +160,3 @@ def _measured(eif: str) -> Measurements:
     if inspection.measurements is None:
         raise RefusedError("attestation.expected.eif", "has no measurements to expect", source=eif)
     return inspection.measurements
-
-
-def _root(name: str) -> TrustAnchor:
-    if name == US_GOV:
-        return us_gov_root()
-    return parse_root(read_small_file(Path(name), limit=_ROOT_LIMIT), source=name)

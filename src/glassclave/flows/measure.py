@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from glassclave.eif.format import FLAG_AARCH64
-
 from glassclave.eif.reader import MeasuredImage, read_image
 from glassclave.eif.signature import appraise_image
 from glassclave.progress import Progress

@@ -31,7 +31,7 @@ PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
 def push_signature(
     registry: RegistryWriter, reference: Reference, digest: str, signed: SignedPayload
 ) -> None:
-    """Add a signature to the artifact's `.sig` manifest; signatures that stand there stay (cosign's layout)."""
+    """Add a signature to the artifact's `.sig` manifest; what stands there stays (cosign's layout)."""
     payload = signed.signature.payload
     layer = Descriptor(
         PAYLOAD_MEDIA_TYPE, sha256_digest(payload), len(payload), layer_annotations(signed.signature)

@@ -1,0 +1,84 @@
+"""``glassclave publish``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import click
+
+from glassclave.cli.terminal import TerminalProgress
+from glassclave.streams import read_small_file
+
+_TRUST_LIMIT = 4 << 20
+_TOKEN_LIMIT = 65536
+
+
+@click.command("publish")
+@click.argument("image", type=click.Path(path_type=Path), metavar="FILE.eif")
+@click.argument("reference", metavar="REGISTRY/REPOSITORY:TAG")
+@click.option("--measurements", type=click.Path(path_type=Path), help="What build wrote beside the image.")
+@click.option("--trust-config", metavar="FILE", help="Sign with this Sigstore instead of the public one.")
+@click.option("--identity-token", metavar="FILE", help="A token to sign with, instead of the job's own.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def command(
+    image: Path,
+    reference: str,
+    measurements: Path | None,
+    trust_config: str | None,
+    identity_token: str | None,
+    as_json: bool,
+) -> None:
+    """Push an image, sign it keyless, read everything back as a consumer does, then move the tag."""
+    from glassclave.clients.credentials import DockerConfig
+    from glassclave.clients.registry import Registry
+    from glassclave.clients.sigstore_signer import ambient_token, open_signer
+    from glassclave.clients.sigstore_trust import load_trust
+    from glassclave.clients.sigstore_verifier import SigstoreVerifier
+    from glassclave.flows.publish import PublishRequest, publish_image
+    from glassclave.flows.read_back import read_back
+    from glassclave.oci.reference import parse_reference
+    from glassclave.report.records import json_text
+
+    request = PublishRequest(image=image, reference=parse_reference(reference), measurements=measurements)
+    config = None if trust_config is None else read_small_file(Path(trust_config), limit=_TRUST_LIMIT)
+    trust = load_trust(config, source=trust_config or "Sigstore")
+    token = (
+        ambient_token()
+        if identity_token is None
+        else read_small_file(Path(identity_token), limit=_TOKEN_LIMIT).decode("ascii", "replace").strip()
+    )
+    registry = Registry(DockerConfig(os.environ))
+    progress = TerminalProgress(quiet=as_json)
+    published = publish_image(
+        request,
+        registry=registry,
+        open_signer=lambda: open_signer(trust, token),
+        read_back=lambda pinned, claims: read_back(
+            pinned, claims, registry=registry, signatures=SigstoreVerifier(trust), progress=progress
+        ),
+        progress=progress,
+    )
+    progress.close()
+    pcrs = published.predicate.measured.measurements.by_index()
+    repository = (published.claims.source_repository_uri or "").removeprefix("https://github.com/")
+    if as_json:
+        click.echo(
+            json_text(
+                {
+                    "reference": str(published.reference),
+                    "digest": published.reference.digest,
+                    "logIndex": published.log_index,
+                    "measurements": {f"PCR{index}": value.hex() for index, value in pcrs.items()},
+                    "claims": published.claims.present(),
+                }
+            )
+        )
+        return
+    trusting = f" --trust-config {shlex.quote(trust_config)}" if trust_config else ""
+    click.echo(f"published  {published.reference}")
+    click.echo(f"log index  {published.log_index}")
+    click.echo(
+        f"next: glassclave verify {shlex.quote(str(published.reference))} --repo {repository}{trusting}"
+    )

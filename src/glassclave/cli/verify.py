@@ -1,0 +1,125 @@
+"""``glassclave verify``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from glassclave.cli.document import mode_of, read_document, root_of
+from glassclave.cli.style import COLOUR_OPTION, style_of
+from glassclave.cli.terminal import TerminalProgress
+from glassclave.errors import UsageError
+from glassclave.streams import CHUNK_SIZE, read_small_file, write_atomically
+
+_LEVELS = ("provenance", "attested-at", "live-unbound", "live")
+_TRUST_LIMIT = 4 << 20
+
+
+@click.command("verify")
+@click.argument("reference", metavar="REF")
+@click.option("--repo", metavar="OWNER/NAME", help="The repository that must have built it.")
+@click.option("--signer-workflow", metavar="PATH", help="PATH or OWNER/NAME/PATH of the workflow that signs.")
+@click.option("--source-ref", "source_refs", multiple=True, help="Allowed refs instead of tags and main.")
+@click.option("--source-digest", metavar="SHA", help="The one commit that is allowed.")
+@click.option("--document", metavar="FILE", help="An attestation document of the running enclave.")
+@click.option("--nonce", metavar="HEX", help="The nonce that the document must hold.")
+@click.option("--historical", is_flag=True, help="Judge the document at its own time.")
+@click.option("--require", "required", type=click.Choice(_LEVELS), help="The level that must be reached.")
+@click.option("--save", metavar="DIR", type=click.Path(path_type=Path), help="Keep the files if it passes.")
+@click.option("--trust-config", metavar="FILE", help="Trust this Sigstore instead of the public one.")
+@click.option("--attestation-root", metavar="FILE", help="Trust this root instead of AWS's.")
+@click.option("--at", metavar="TIME", help="Judge the document at this time.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@COLOUR_OPTION
+def command(
+    reference: str,
+    repo: str | None,
+    signer_workflow: str | None,
+    source_refs: tuple[str, ...],
+    source_digest: str | None,
+    document: str | None,
+    nonce: str | None,
+    historical: bool,
+    required: str | None,
+    save: Path | None,
+    trust_config: str | None,
+    attestation_root: str | None,
+    at: str | None,
+    as_json: bool,
+    colour: str,
+) -> int:
+    """Judge a published image: who built it from what, and whether its bytes are what was stated.
+
+    With a document of a running enclave also: is that what runs? Exit status 0 only where the required level
+    is reached; without --repo nothing is judged.
+    """
+    from glassclave.clients.credentials import DockerConfig
+    from glassclave.clients.registry import Registry
+    from glassclave.clients.sigstore_trust import load_trust
+    from glassclave.clients.sigstore_verifier import SigstoreVerifier
+    from glassclave.flows.verify import Document, VerifyRequest, verify_reference
+    from glassclave.oci.reference import parse_reference
+    from glassclave.policy.model import DEFAULT_SOURCE_REFS, Policy
+    from glassclave.policy.verdict import Level
+    from glassclave.report.records import json_text
+    from glassclave.report.verdict import verdict_lines, verdict_record
+
+    if repo is None:
+        raise UsageError(
+            "verify.policy.missing",
+            "nobody was named who must have built it; nothing was judged",
+            hint="name the repository: --repo OWNER/NAME (a file of demands, --policy, comes later)",
+        )
+    policy = Policy(
+        repository=repo,
+        signer_workflow=signer_workflow,
+        source_refs=source_refs or DEFAULT_SOURCE_REFS,
+        source_digest=source_digest,
+    )
+    judged = None
+    if document is not None:
+        roots = None if attestation_root is None else (root_of(attestation_root),)
+        mode = mode_of(nonce=nonce, historical=historical, at=at, max_age=None)
+        judged = Document(data=read_document(document), mode=mode, roots=roots)
+    elif nonce is not None or historical or attestation_root is not None:
+        raise UsageError("verify.document.missing", "there is no document to judge", hint="--document FILE")
+    request = VerifyRequest(
+        reference=parse_reference(reference),
+        policy=policy,
+        document=judged,
+        required=None if required is None else Level(required),
+    )
+    config = None if trust_config is None else read_small_file(Path(trust_config), limit=_TRUST_LIMIT)
+    trust = load_trust(config, source=trust_config or "Sigstore")
+    outcome = verify_reference(
+        request,
+        registry=Registry(DockerConfig(os.environ)),
+        signatures=SigstoreVerifier(trust),
+        progress=TerminalProgress(quiet=True),
+    )
+    verdict = outcome.verdict
+    if save is not None and verdict.passed and outcome.image is not None and outcome.predicate is not None:
+        from glassclave.provenance.predicate import predicate_json
+
+        _save(save, outcome.image, predicate_json(outcome.predicate))
+    if as_json:
+        click.echo(json_text(verdict_record(verdict)))
+    else:
+        style = style_of(colour)
+        lines = verdict_lines(verdict, ascii_only=style.ascii_only, colour=style.colour, width=style.width)
+        click.echo("\n".join(lines), color=style.colour)
+    return 0 if verdict.passed else 1
+
+
+def _save(directory: Path, image: BinaryIO, measurements: bytes) -> None:
+    """The judged bytes themselves, not another download."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with write_atomically(directory / "image.eif") as file:
+        image.seek(0)
+        while piece := image.read(CHUNK_SIZE):
+            file.write(piece)
+    with write_atomically(directory / "image.measurements.json") as file:
+        file.write(measurements)

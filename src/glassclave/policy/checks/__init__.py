@@ -1,0 +1,1 @@
+"""Checks of a verdict: pure functions from evidence and policy to named outcomes."""

@@ -1,0 +1,74 @@
+"""What a consumer demands of the one who signed. Defaults are those of the design, section "Identity"."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from glassclave.errors import UsageError
+
+GITHUB_ISSUER = "https://token.actions.githubusercontent.com"
+DEFAULT_SOURCE_REFS = ("refs/tags/*", "refs/heads/main", "refs/heads/master")
+DEFAULT_TRIGGERS = ("push", "release", "workflow_dispatch", "schedule")
+GITHUB_HOSTED = "github-hosted"
+
+_REPOSITORY = re.compile(r"[A-Za-z0-9-]{1,100}/[A-Za-z0-9._-]{1,100}\Z")
+_COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Demands on a signer.
+
+    ``repository``: ``owner/name`` that the run must belong to. ``signer_workflow``: ``PATH`` in that
+    repository or ``OWNER/NAME/PATH``; ``None`` takes any workflow of the repository itself.
+    ``source_refs``: patterns whose ``*`` does not cross ``/``. ``source_digest``: one commit, or ``None``.
+    """
+
+    repository: str
+    issuer: str = GITHUB_ISSUER
+    signer_workflow: str | None = None
+    source_refs: tuple[str, ...] = DEFAULT_SOURCE_REFS
+    source_digest: str | None = None
+    triggers: tuple[str, ...] = DEFAULT_TRIGGERS
+    runner_environment: str | None = GITHUB_HOSTED
+    visibility: str | None = "public"
+
+    def __post_init__(self) -> None:
+        if _REPOSITORY.match(self.repository) is None:
+            raise UsageError(
+                "policy.repository", "is not OWNER/NAME", field=self.repository[:120], hint="e.g. acme/hello"
+            )
+        if not self.source_refs or not self.triggers or not self.issuer:
+            raise UsageError("policy.empty", "a list without an entry allows nothing and is not meant")
+        if self.source_digest is not None and _COMMIT.match(self.source_digest) is None:
+            raise UsageError("policy.source-digest", "is no whole commit id", field=self.source_digest[:80])
+        workflow = self.signer_workflow
+        if workflow is not None and (workflow.startswith("/") or "@" in workflow or not workflow):
+            raise UsageError("policy.signer-workflow", "is no workflow's path", field=workflow[:120])
+
+    def signer(self) -> tuple[str, str | None]:
+        """Repository that the signing workflow must lie in, and its path (``None``: any)."""
+        if self.signer_workflow is None:
+            return self.repository, None
+        if self.signer_workflow.startswith(".github/"):
+            return self.repository, self.signer_workflow
+        parts = self.signer_workflow.split("/", 2)
+        if len(parts) != 3:
+            raise UsageError(
+                "policy.signer-workflow",
+                "is neither PATH nor OWNER/NAME/PATH",
+                field=self.signer_workflow[:120],
+            )
+        return "/".join(parts[:2]), parts[2]
+
+
+def same_repository(left: str, right: str) -> bool:
+    """GitHub's names are the same in either case (ASCII)."""
+    return left.isascii() and right.isascii() and left.lower() == right.lower()
+
+
+def matches_ref(ref: str, pattern: str) -> bool:
+    """Whether ``ref`` is ``pattern``, where ``*`` stands for anything without ``/``."""
+    parts = [re.escape(part) for part in pattern.split("*")]
+    return re.fullmatch("[^/]*".join(parts), ref) is not None

@@ -1,0 +1,77 @@
+"""Levels and the verdict (``docs/spec/verdict.md``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from glassclave.provenance.evidence import TrustRoot, VerifiedSignature
+from glassclave.results import Check, Finding, Measurements, Status
+
+SCHEMA = "https://glassclave.github.io/spec/verdict-v1"
+
+
+class Level(StrEnum):
+    """How much was shown, least first. Every level includes the ones before it, as far as they compare."""
+
+    NONE = "none"
+    PROVENANCE = "provenance"
+    ATTESTED_AT = "attested-at"
+    LIVE_UNBOUND = "live-unbound"
+    LIVE = "live"
+
+
+RANK = {level: rank for rank, level in enumerate(Level)}
+PROVENANCE_STEPS = ("artifact", "signature", "identity", "statement", "image")
+ENCLAVE_STEP = "enclave"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The answer. ``passed``: whether ``required`` was reached; nothing else decides.
+
+    ``attestation_root``: name and SHA-256 of a root that is not AWS's, ``None`` otherwise.
+    """
+
+    level: Level
+    required: Level
+    passed: bool
+    trust: TrustRoot
+    attestation_root: tuple[str, str] | None
+    reference: str
+    digest: str | None
+    checks: tuple[Check, ...]
+    findings: tuple[Finding, ...]
+    signature: VerifiedSignature | None
+    measurements: Measurements | None
+    attested_at: str | None = None
+
+    @property
+    def custom_trust(self) -> bool:
+        """Whether any root of trust is not the one that everybody has."""
+        return not self.trust.public_good or self.attestation_root is not None
+
+
+def reached(checks: tuple[Check, ...], document: Level | None) -> Level:
+    """The level that ``checks`` show. ``document``: the level that a document was given for.
+
+    A level needs every step of its own to have been taken and none to have failed; a failure anywhere means
+    that nothing is stated.
+    """
+    if any(check.status is Status.FAIL for check in checks):
+        return Level.NONE
+    outcome: Mapping[str, list[Status]] = {
+        step: [check.status for check in checks if check.step == step]
+        for step in (*PROVENANCE_STEPS, ENCLAVE_STEP)
+    }
+    if not all(_whole(outcome[step]) for step in PROVENANCE_STEPS):
+        return Level.NONE
+    if document is None:
+        return Level.PROVENANCE
+    # An appraisal names registers that nobody asked about as not compared; what it requires it fails.
+    return document if Status.PASS in outcome[ENCLAVE_STEP] else Level.NONE
+
+
+def _whole(statuses: list[Status]) -> bool:
+    return bool(statuses) and all(status is Status.PASS for status in statuses)
