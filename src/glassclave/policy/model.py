@@ -11,8 +11,10 @@ GITHUB_ISSUER = "https://token.actions.githubusercontent.com"
 DEFAULT_SOURCE_REFS = ("refs/tags/*", "refs/heads/main", "refs/heads/master")
 DEFAULT_TRIGGERS = ("push", "release", "workflow_dispatch", "schedule")
 GITHUB_HOSTED = "github-hosted"
+PUBLIC = "public"
 
-_REPOSITORY = re.compile(r"[A-Za-z0-9-]{1,100}/[A-Za-z0-9._-]{1,100}\Z")
+# Owners' names hold an underscore where an enterprise manages its users ("name_company").
+_REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,100}/[A-Za-z0-9._-]{1,100}\Z")
 _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 
 
@@ -23,6 +25,7 @@ class Policy:
     ``repository``: ``owner/name`` that the run must belong to. ``signer_workflow``: ``PATH`` in that
     repository or ``OWNER/NAME/PATH``; ``None`` takes any workflow of the repository itself.
     ``source_refs``: patterns whose ``*`` does not cross ``/``. ``source_digest``: one commit, or ``None``.
+    ``runner_environment``, ``visibility``: ``None`` takes any.
     """
 
     repository: str
@@ -32,20 +35,21 @@ class Policy:
     source_digest: str | None = None
     triggers: tuple[str, ...] = DEFAULT_TRIGGERS
     runner_environment: str | None = GITHUB_HOSTED
-    visibility: str | None = "public"
+    visibility: str | None = PUBLIC
 
     def __post_init__(self) -> None:
         if _REPOSITORY.match(self.repository) is None:
             raise UsageError(
                 "policy.repository", "is not OWNER/NAME", field=self.repository[:120], hint="e.g. acme/hello"
             )
-        if not self.source_refs or not self.triggers or not self.issuer:
+        if not (self.source_refs and self.triggers and self.issuer) or "" in self.source_refs + self.triggers:
             raise UsageError("policy.empty", "a list without an entry allows nothing and is not meant")
         if self.source_digest is not None and _COMMIT.match(self.source_digest) is None:
             raise UsageError("policy.source-digest", "is no whole commit id", field=self.source_digest[:80])
         workflow = self.signer_workflow
-        if workflow is not None and (workflow.startswith("/") or "@" in workflow or not workflow):
+        if workflow is not None and ("@" in workflow or not all(workflow.split("/"))):
             raise UsageError("policy.signer-workflow", "is no workflow's path", field=workflow[:120])
+        self.signer()  # a wrong one is said before anything is fetched
 
     def signer(self) -> tuple[str, str | None]:
         """Repository that the signing workflow must lie in, and its path (``None``: any)."""
@@ -54,7 +58,7 @@ class Policy:
         if self.signer_workflow.startswith(".github/"):
             return self.repository, self.signer_workflow
         parts = self.signer_workflow.split("/", 2)
-        if len(parts) != 3:
+        if len(parts) != 3 or _REPOSITORY.match("/".join(parts[:2])) is None:
             raise UsageError(
                 "policy.signer-workflow",
                 "is neither PATH nor OWNER/NAME/PATH",
