@@ -139,8 +139,7 @@ def _utf8_string(raw: bytes, dotted: str) -> bytes:
         count = length & 0x7F
         length = int.from_bytes(raw[2 : 2 + count], "big")
         start = 2 + count
-        shortest = 0x80 if count == 1 else 1 << (8 * (count - 1))
-        if count not in (1, 2) or length < shortest:
+        if count not in (1, 2) or length < (0x80 if count == 1 else 0x100):
             raise ParseError("signature.certificate.claim", "has a length not in DER's form", field=dotted)
     if len(raw) != start + length:
         raise ParseError("signature.certificate.claim", "has another length than it says", field=dotted)
