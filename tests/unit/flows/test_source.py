@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,13 +37,12 @@ class Heard:
         self.warnings.append(code)
 
 
-def paths(source: str, heard: Heard | None = None, **options: object) -> list[bytes]:
-    made = SourceOptions(**options)  # type: ignore[arg-type]  # any of its fields
-    with open_image(source, made, heard or Heard()) as image:
+def paths(source: str, heard: Heard | None = None, **options: Any) -> list[bytes]:
+    with open_image(source, SourceOptions(**options), heard or Heard()) as image:
         return [path for path, _ in image.tree]
 
 
-def failure(source: str, **options: object) -> GlassclaveError:
+def failure(source: str, **options: Any) -> GlassclaveError:
     with pytest.raises(GlassclaveError) as caught:
         paths(source, **options)
     return caught.value
@@ -109,8 +109,8 @@ def test_an_index_that_names_another_architecture_holds_nothing_that_fits(tmp_pa
 
 
 def test_the_architecture_of_a_directory_is_never_the_builders(tmp_path: Path) -> None:
-    for options, wanted in (({}, "amd64"), ({"architecture": "arm64"}, "arm64")):
-        with open_image(f"dir:{tmp_path}", SourceOptions(**options), Heard()) as image:
+    for options, wanted in ((SourceOptions(), "amd64"), (SourceOptions(architecture="arm64"), "arm64")):
+        with open_image(f"dir:{tmp_path}", options, Heard()) as image:
             assert image.config.architecture == wanted
 
 
