@@ -169,6 +169,6 @@ def test_the_systems_folder_is_taken_where_none_is_named(
     assert paths(f"oci:{layout}:one", spool=tmp_path) == [b"bin", b"bin/app"]
 
 
-def test_the_limit_counts_an_archive_and_its_layers(layout: Path, tmp_path: Path) -> None:
+def test_the_limit_is_the_callers(layout: Path, tmp_path: Path) -> None:
     assert paths(f"oci:{layout}:one", unpacked_limit=len(LAYER)) == [b"bin", b"bin/app"]
     assert isinstance(failure(f"oci:{layout}:one", unpacked_limit=len(LAYER) - 1), LimitError)
