@@ -275,6 +275,41 @@ def test_oras_pulls_the_files_and_cosign_accepts_the_signature(
     assert subprocess.run([*wrong, published], capture_output=True, check=False, env=environment).returncode
 
 
+@pytest.mark.parametrize("referrers_api", [True, False])
+def test_the_sandboxs_registry_with_and_without_the_referrers_api(
+    tmp_path: Path, referrers_api: bool
+) -> None:
+    with Services(tmp_path / "state", referrers_api=referrers_api) as services:
+        world = World(services, Registry(services.registry, tmp_path / "no-log"), tmp_path)
+        published = world.publish(world.build(), "1.0")
+        assert world.verify(published)[0] == 0
+        fallback = f"/manifests/{published.partition('@')[2].replace(':', '-')}"
+        written = [path for method, path, _ in services.requests() if method == "PUT"]
+    assert any(path.endswith(fallback) for path in written) is not referrers_api
+
+
+@pytest.mark.acceptance
+def test_cosign_3_accepts_the_bundle(world: World, cosign3: Path, peer_environment: dict[str, str]) -> None:
+    published = world.publish(world.build(), "1.0")
+    command = [
+        str(cosign3),
+        "verify",
+        "--trusted-root",
+        str(world.services.trusted_root),
+        "--certificate-oidc-issuer",
+        "https://token.actions.githubusercontent.com",
+        "--certificate-identity-regexp",
+    ]
+    for repository, accepted in ((REPOSITORY, True), ("acme/evil", False)):
+        done = subprocess.run(
+            [*command, f"https://github.com/{repository}/", published],
+            capture_output=True,
+            check=False,
+            env=peer_environment,
+        )
+        assert (done.returncode == 0) is accepted, done.stderr.decode()
+
+
 def test_a_measurements_file_of_another_image_is_not_published(world: World) -> None:
     first, second = world.build("one"), world.build("two")
     shutil.copy(second.with_suffix(".measurements.json"), first.with_suffix(".measurements.json"))
