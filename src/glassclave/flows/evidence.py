@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from glassclave.errors import GlassclaveError, ParseError, RefusedError, UnavailableError
-from glassclave.fields import Fields, parse_json
-from glassclave.flows.signatures import BUNDLE_MEDIA_TYPE
 from glassclave.oci.manifest import Descriptor, parse_manifest
 from glassclave.oci.reference import Reference
 from glassclave.oci.referrers import MAX_BUNDLE, MAX_REFERRER_MANIFEST, find_referrers, signature_tag
-from glassclave.oci.transport import RegistryReader
+from glassclave.oci.transport import RegistryReader, StoredManifest
+from glassclave.provenance.bundle import MEDIA_TYPE, claimed_predicate_type
 from glassclave.provenance.cosign import (
     MAX_LAYERS,
     MAX_PAYLOAD,
@@ -25,18 +25,51 @@ from glassclave.provenance.predicate import PREDICATE_TYPE
 from glassclave.provenance.statement import parse_statement
 
 IN_TOTO = "application/vnd.in-toto+json"
+_OTHER_ARTIFACT = "signature.subject.mismatch"
+_STATES_OTHER = "statement.subject.mismatch"
+
+
+@dataclass(slots=True)
+class Pieces:
+    """One kind of evidence: what holds and names the artifact, and why the rest does not.
+
+    ``unavailable``: pieces that the registry lists and does not hand out.
+    """
+
+    good: list[VerifiedSignature] = field(default_factory=list)
+    refused: list[GlassclaveError] = field(default_factory=list)
+    unavailable: list[UnavailableError] = field(default_factory=list)
+
+    def reason(self) -> GlassclaveError | None:
+        """Why nothing holds: the error of the piece that got furthest; ``None`` where there is no piece.
+
+        Raises `UnavailableError` where a piece could not be had: it might have been the good one.
+        """
+        if self.unavailable:
+            raise self.unavailable[0]
+        return min(self.refused, key=_distance, default=None)
+
+
+def _distance(error: GlassclaveError) -> tuple[int, str, str]:
+    """How far from holding, then an order that does not depend on the registry's."""
+    if error.code.startswith("identity."):
+        rank = 0
+    elif error.code in (_OTHER_ARTIFACT, _STATES_OTHER):
+        rank = 1
+    else:
+        rank = 2 if error.code.startswith("signature.") else 3
+    return rank, error.code, error.message
 
 
 @dataclass(slots=True)
 class Evidence:
-    """What holds cryptographically and names the artifact, and what does not, with its reason.
+    """All that is said about an artifact.
 
     ``others``: predicate types of further attestations, which say nothing here (a scan is no signature).
     """
 
-    signatures: list[VerifiedSignature] = field(default_factory=list)
-    statements: list[VerifiedSignature] = field(default_factory=list)
-    refused: list[GlassclaveError] = field(default_factory=list)
+    signatures: Pieces = field(default_factory=Pieces)
+    statements: Pieces = field(default_factory=Pieces)
     others: list[str] = field(default_factory=list)
 
 
@@ -46,16 +79,11 @@ def collect_evidence(
     """All evidence about the manifest ``digest``. A registry that fails is an error, never "unsigned"."""
     collector = _Collector(registry, reference, digest, verifier)
     for descriptor in find_referrers(registry, reference, digest):
-        collector.judge(descriptor, collector.referrer)
-    for layer in _legacy_layers(registry, reference, digest):
-        collector.judge(layer, collector.legacy)
-    collector.evidence.signatures.sort(key=_place_in_log)
-    collector.evidence.statements.sort(key=_place_in_log)
+        collector.judge(collector.evidence.signatures, partial(collector.referrer, descriptor))
+    collector.judge(collector.evidence.signatures, collector.legacy_manifest)
+    for pieces in (collector.evidence.signatures, collector.evidence.statements):
+        pieces.good.sort(key=lambda one: (one.log_index, one.kind, one.certificate_der))
     return collector.evidence
-
-
-def _place_in_log(signature: VerifiedSignature) -> tuple[int, str]:
-    return signature.log_index, signature.kind
 
 
 @dataclass(slots=True)
@@ -66,54 +94,68 @@ class _Collector:
     verifier: SignatureVerifier
     evidence: Evidence = field(default_factory=Evidence)
 
-    def judge(self, descriptor: Descriptor, take: Callable[[Descriptor], None]) -> None:
-        """One bad piece neither helps nor hides a good one; a registry's failure stays an error."""
+    def judge(self, pieces: Pieces, take: Callable[[], None]) -> None:
+        """One bad piece neither helps nor hides a good one."""
         try:
-            take(descriptor)
-        except UnavailableError:
-            raise
+            take()
+        except UnavailableError as error:
+            pieces.unavailable.append(error)
         except (ParseError, RefusedError) as error:
-            self.evidence.refused.append(error)
+            pieces.refused.append(error)
 
     def referrer(self, descriptor: Descriptor) -> None:
-        """A bundle, if that is what the referrer is."""
+        """A bundle, if that is what the referrer is: what an index says of it decides nothing."""
         stored = self.registry.fetch_manifest(self.reference, descriptor.digest, limit=MAX_REFERRER_MANIFEST)
-        manifest = parse_manifest(stored.data, source=descriptor.digest)
-        if len(manifest.layers) != 1 or manifest.layers[0].media_type != BUNDLE_MEDIA_TYPE:
+        layer = self._bundle_layer(stored)
+        if layer is None:
             return
-        if manifest.subject is None or manifest.subject.digest != self.digest:
-            raise RefusedError(
-                "signature.subject.mismatch", "is a referrer of another artifact", source=descriptor.digest
-            )
-        bundle = self.registry.fetch_small_blob(self.reference, manifest.layers[0], MAX_BUNDLE)
-        self._statement(self.verifier.verify_bundle(bundle))
+        data = self.registry.fetch_small_blob(self.reference, layer, MAX_BUNDLE)
+        kind = claimed_predicate_type(data)
+        if kind not in (None, SIGN_PREDICATE_TYPE, PREDICATE_TYPE):
+            self.evidence.others.append(str(kind))
+            return
+        pieces = self.evidence.statements if kind == PREDICATE_TYPE else self.evidence.signatures
+        self.judge(pieces, partial(self._bundle, data, pieces))
 
-    def _statement(self, signature: VerifiedSignature) -> None:
+    def _bundle_layer(self, stored: StoredManifest) -> Descriptor | None:
+        try:
+            manifest = parse_manifest(stored.data, source=stored.digest)
+        except ParseError as error:
+            if error.code == "manifest.kind":  # an index, say: nothing that could be a bundle
+                return None
+            raise
+        if len(manifest.layers) != 1 or manifest.layers[0].media_type != MEDIA_TYPE:
+            return None
+        if manifest.subject is None or manifest.subject.digest != self.digest:
+            raise RefusedError(_OTHER_ARTIFACT, "is a referrer of another artifact")
+        return manifest.layers[0]
+
+    def _bundle(self, data: bytes, pieces: Pieces) -> None:
+        signature = self.verifier.verify_bundle(data)
         if signature.payload_type != IN_TOTO:
             raise RefusedError("signature.payload.kind", f"signs a {signature.payload_type[:100]!r}")
-        top = Fields.of(parse_json(signature.payload, source="statement"), source="statement")
-        kind = top.text("predicateType", limit=1024)
-        if kind not in (SIGN_PREDICATE_TYPE, PREDICATE_TYPE):
-            self.evidence.others.append(kind)
-            return
-        statement = parse_statement(signature.payload, predicate_type=kind)
+        # The payload that was judged, not the glance, says of which kind it is.
+        stating = pieces is self.evidence.statements
+        wanted = PREDICATE_TYPE if stating else SIGN_PREDICATE_TYPE
+        statement = parse_statement(signature.payload, predicate_type=wanted)
         if "sha256:" + statement.subject_sha256 != self.digest:
-            raise RefusedError("signature.subject.mismatch", "was made for another artifact")
-        group = self.evidence.signatures if kind == SIGN_PREDICATE_TYPE else self.evidence.statements
-        group.append(signature)
+            raise RefusedError(_STATES_OTHER if stating else _OTHER_ARTIFACT, "was made for another artifact")
+        pieces.good.append(signature)
+
+    def legacy_manifest(self) -> None:
+        """The signatures behind cosign's `.sig` tag, each by itself."""
+        tag = signature_tag(self.digest)
+        stored = self.registry.find_tag(self.reference, tag)
+        if stored is None:
+            return
+        layers = parse_manifest(stored.data, source=tag).layers
+        for layer in [layer for layer in layers if layer.media_type == PAYLOAD_MEDIA_TYPE][:MAX_LAYERS]:
+            self.judge(self.evidence.signatures, partial(self.legacy, layer))
 
     def legacy(self, layer: Descriptor) -> None:
         """A signature in cosign's `.sig` layout."""
         payload = self.registry.fetch_small_blob(self.reference, layer, MAX_PAYLOAD)
         signature = self.verifier.verify_legacy(read_layer(payload, layer.annotations))
-        if signed_digest(payload) != self.digest:
-            raise RefusedError("signature.subject.mismatch", "was made for another artifact")
-        self.evidence.signatures.append(signature)
-
-
-def _legacy_layers(registry: RegistryReader, reference: Reference, digest: str) -> Iterator[Descriptor]:
-    stored = registry.find_tag(reference, signature_tag(digest))
-    if stored is None:
-        return
-    layers = parse_manifest(stored.data, source=signature_tag(digest)).layers
-    yield from [layer for layer in layers if layer.media_type == PAYLOAD_MEDIA_TYPE][:MAX_LAYERS]
+        if signed_digest(signature.payload) != self.digest:
+            raise RefusedError(_OTHER_ARTIFACT, "was made for another artifact")
+        self.evidence.signatures.good.append(signature)

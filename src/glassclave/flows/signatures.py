@@ -15,6 +15,7 @@ from glassclave.oci.manifest import (
 from glassclave.oci.reference import Reference
 from glassclave.oci.referrers import record_referrer, signature_tag
 from glassclave.oci.transport import RegistryWriter
+from glassclave.provenance.bundle import MEDIA_TYPE as BUNDLE_MEDIA_TYPE
 from glassclave.provenance.cosign import (
     CONFIG_MEDIA_TYPE,
     PAYLOAD_MEDIA_TYPE,
@@ -23,7 +24,6 @@ from glassclave.provenance.cosign import (
 )
 from glassclave.provenance.evidence import SignedPayload
 
-BUNDLE_MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 CONTENT = "dev.sigstore.bundle.content"
 PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
 

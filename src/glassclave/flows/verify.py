@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
-from glassclave.attestation.appraisal import appraise_document
+from glassclave.attestation.appraisal import DocumentAppraisal, appraise_document
 from glassclave.attestation.content import time_text
 from glassclave.attestation.expectation import Expected, Historical, Live
 from glassclave.attestation.roots import TrustAnchor
-from glassclave.digests import same_bytes
+from glassclave.bootstrap.known import lookup_pcr1
+from glassclave.eif.describe import describe_measurements
 from glassclave.errors import ParseError, RefusedError
-from glassclave.flows.evidence import Evidence, collect_evidence
-from glassclave.flows.measure import MeasuredFile, measure_file
+from glassclave.flows.evidence import Evidence, Pieces, collect_evidence
+from glassclave.flows.measure import measure_file
 from glassclave.oci.artifact import ArtifactLayers, read_artifact
-from glassclave.oci.manifest import parse_manifest
+from glassclave.oci.manifest import Descriptor, parse_manifest
 from glassclave.oci.reference import Reference
 from glassclave.oci.transport import RegistryReader
 from glassclave.policy.checks.identity import check_identity
+from glassclave.policy.checks.image import Hints, check_image
+from glassclave.policy.checks.statement import check_statement
 from glassclave.policy.model import Policy
 from glassclave.policy.verdict import RANK, Level, Verdict, reached
 from glassclave.progress import Progress
-from glassclave.provenance.evidence import SignatureVerifier, VerifiedSignature
-from glassclave.provenance.predicate import PREDICATE_TYPE, MeasurementPredicate, parse_predicate
-from glassclave.provenance.statement import parse_statement
+from glassclave.provenance.evidence import SignatureVerifier, TrustRoot, VerifiedSignature
+from glassclave.provenance.predicate import MeasurementPredicate
 from glassclave.results import Check, Finding, Measurements, Severity, Status
 from glassclave.streams import FileSource
+
+MAX_COMPANION = 4 << 20
+"""Bytes of a file beside the image that are read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +72,7 @@ class VerifyOutcome:
 class _Case:
     """What is known so far."""
 
+    trust: TrustRoot
     checks: list[Check] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     digest: str | None = None
@@ -74,8 +80,7 @@ class _Case:
     predicate: MeasurementPredicate | None = None
     measurements: Measurements | None = None
     image: BinaryIO | None = None
-    attested_at: str | None = None
-    attestation_root: tuple[str, str] | None = None
+    appraisal: DocumentAppraisal | None = None
 
     def passed(self, step: str, code: str, message: str) -> None:
         self.checks.append(Check(step=step, code=code, status=Status.PASS, message=message))
@@ -89,6 +94,14 @@ class _Case:
 
     def skipped(self, step: str, message: str) -> None:
         self.checks.append(Check(step=step, code=step, status=Status.NOT_CHECKED, message=message))
+
+    def note(self, code: str, message: str, severity: Severity = Severity.NOTE) -> None:
+        self.findings.append(Finding(code=code, severity=severity, message=message))
+
+    def drop_image(self) -> None:
+        if self.image is not None:
+            self.image.close()
+            self.image = None
 
     @property
     def refused(self) -> bool:
@@ -106,7 +119,25 @@ def verify_reference(
 
     Raises `UnavailableError` where the registry does not answer well: that is no verdict.
     """
-    case = _Case()
+    case = _Case(signatures.trust)
+    try:
+        _judge(case, request, registry, signatures, progress)
+        verdict = _verdict(case, request)
+    except BaseException:
+        case.drop_image()
+        raise
+    if not verdict.passed:
+        case.drop_image()
+    return VerifyOutcome(verdict, case.image, case.predicate if verdict.passed else None)
+
+
+def _judge(
+    case: _Case,
+    request: VerifyRequest,
+    registry: RegistryReader,
+    signatures: SignatureVerifier,
+    progress: Progress,
+) -> None:
     layers = _artifact(case, request, registry)
     if layers is not None and case.digest is not None:
         evidence = collect_evidence(registry, request.reference, case.digest, signatures)
@@ -115,11 +146,6 @@ def verify_reference(
         _image(case, request, registry, layers, progress)
     _enclave(case, request.document)
     _fill(case, request.document)
-    verdict = _verdict(case, request, signatures)
-    if not verdict.passed and case.image is not None:
-        case.image.close()
-        return VerifyOutcome(verdict, None, None)
-    return VerifyOutcome(verdict, case.image, case.predicate)
 
 
 def _artifact(case: _Case, request: VerifyRequest, registry: RegistryReader) -> ArtifactLayers | None:
@@ -137,71 +163,84 @@ def _artifact(case: _Case, request: VerifyRequest, registry: RegistryReader) -> 
 
 def _signature(case: _Case, evidence: Evidence, policy: Policy) -> None:
     for kind in sorted(set(evidence.others)):
-        case.findings.append(
-            Finding(
-                code="signature.other-attestation",
-                severity=Severity.NOTE,
-                message=f"an attestation of another type is there and was not used: {kind[:200]}",
-            )
+        case.note(
+            "signature.other-attestation",
+            f"an attestation of another type is there and was not used: {kind[:200]}",
         )
-    if not evidence.signatures:
-        if evidence.refused:
-            first = evidence.refused[0]
-            case.failed("signature", first.code, first.message)
-        else:
+    pieces = evidence.signatures
+    if not pieces.good:
+        error = pieces.reason()
+        if error is None:
             case.failed("signature", "signature.none", "nobody signed this artifact")
+        else:
+            case.failed("signature", error.code, error.message)
         return
-    best = min(evidence.signatures, key=lambda one: _failures(check_identity(one.claims, policy)))
+    beside = {one.certificate_der for one in evidence.statements.good}
+    best = min(pieces.good, key=lambda one: _preference(one, policy, beside))
+    checks = check_identity(best.claims, policy)
+    if _failures(checks):
+        _none_was_withheld(pieces)
     case.signature = best
+    root = case.trust
     case.passed(
         "signature",
         "signature",
-        f"{best.kind}, log index {best.log_index:,}, {time_text(best.signed_at)}",
+        f"{root.name}, log index {best.log_index:,}, {time_text(best.signed_at)}",
     )
-    case.checks += check_identity(best.claims, policy)
+    case.checks += checks
+
+
+def _preference(
+    one: VerifiedSignature, policy: Policy, beside: set[bytes]
+) -> tuple[int, bool, bool, int, bytes]:
+    """Fewest failures first; then by the certificate of a statement, cosign's layout, and the latest."""
+    failures = _failures(check_identity(one.claims, policy))
+    return failures, one.certificate_der not in beside, one.kind != "cosign", -one.log_index, one.payload
 
 
 def _failures(checks: Sequence[Check]) -> int:
     return sum(check.status is Status.FAIL for check in checks)
 
 
+def _none_was_withheld(pieces: Pieces) -> None:
+    """A piece that the registry did not hand out might have been the good one: then nothing is judged."""
+    if pieces.unavailable:
+        raise pieces.unavailable[0]
+
+
 def _statement(case: _Case, evidence: Evidence, policy: Policy, layers: ArtifactLayers) -> None:
     if case.refused:
         return
-    if not evidence.statements:
-        case.failed("statement", "statement.none", "nobody states what this image measures")
+    pieces = evidence.statements
+    if not pieces.good:
+        error = pieces.reason()
+        if error is None:
+            case.failed("statement", "statement.none", "nobody states what this image measures")
+        else:
+            case.failed("statement", error.code, error.message)
         return
-    # A signature by one signer never vouches for a statement by another: the statement passes by itself.
-    allowed = [one for one in evidence.statements if not _failures(check_identity(one.claims, policy))]
-    if not allowed:
-        case.failed("statement", "statement.identity", "the statement is by somebody else")
+    latest_first = pieces.good[::-1]
+    judged = [
+        (check_statement(one, policy, eif_digest=layers.eif.digest), one)
+        for one in sorted(latest_first, key=lambda one: one.certificate_der != _certificate(case))
+    ]
+    passing = next(((outcome, one) for outcome, one in judged if outcome.predicate is not None), None)
+    if passing is None:
+        _none_was_withheld(pieces)
+        furthest = next((outcome for outcome, _ in judged if outcome.allowed), judged[0][0])
+        case.checks += furthest.checks
         return
-    statement = allowed[-1]
-    try:
-        parsed = parse_statement(statement.payload, predicate_type=PREDICATE_TYPE)
-        predicate = parse_predicate(parsed.predicate, source="statement")
-    except ParseError as error:
-        case.failed("statement", error.code, error.message)
-        return
-    stated = "sha256:" + predicate.measured.eif.sha256.hex()
-    if stated != layers.eif.digest:
-        case.failed(
-            "statement", "statement.eif.mismatch", "is about another image file", layers.eif.digest, stated
+    outcome, signature = passing
+    case.checks += outcome.checks
+    case.predicate = outcome.predicate
+    if signature.certificate_der != _certificate(case):
+        case.note(
+            "statement.run.other", f"was signed by another run: {signature.claims.run_invocation_uri or '?'}"
         )
-        return
-    source = predicate.claimed.source
-    commit = statement.claims.source_repository_digest
-    if source is not None and source.commit != commit:
-        case.failed(
-            "statement",
-            "statement.commit.mismatch",
-            "names another commit than its certificate",
-            commit,
-            source.commit,
-        )
-        return
-    case.predicate = predicate
-    case.passed("statement", "statement", "PCR0, PCR1, PCR2 measured by the signing job")
+
+
+def _certificate(case: _Case) -> bytes:
+    return b"" if case.signature is None else case.signature.certificate_der
 
 
 def _image(
@@ -209,8 +248,8 @@ def _image(
 ) -> None:
     if case.refused or case.predicate is None:
         return
-    # Closed by whoever the outcome is handed to: `--save` reads it after the verdict.
-    case.image = tempfile.TemporaryFile()  # noqa: SIM115
+    # Without a name on disk, gone with its last handle: `--save` copies it after the verdict.
+    case.image = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever the outcome is handed to
     registry.fetch_blob_to(request.reference, layers.eif, case.image, progress)
     case.image.flush()
     try:
@@ -218,38 +257,32 @@ def _image(
     except (ParseError, RefusedError) as error:
         case.failed("image", error.code, error.message)
         return
-    _compare(case, case.predicate, file, layers)
+    found = file.measured
+    hints = Hints(
+        annotations=layers.pcr_hints,
+        measurements=_beside(registry, request.reference, layers.measurements),
+        described=_beside(registry, request.reference, layers.describe),
+        measured_as=describe_measurements(found.measurements),
+    )
+    case.checks += check_image(case.predicate, found, hints)
+    if case.refused:
+        return
+    case.measurements = found.measurements
+    if lookup_pcr1(found.measurements.pcr1.hex()) is None:
+        case.note(
+            "image.bootstrap.unknown",
+            "nobody whom this program knows made the kernel and init of this image (PCR1)",
+            Severity.WARNING,
+        )
 
 
-def _compare(
-    case: _Case, predicate: MeasurementPredicate, file: MeasuredFile, layers: ArtifactLayers
-) -> None:
-    stated, found = predicate.measured, file.measured
-    for index, value in found.measurements.by_index().items():
-        wanted = stated.measurements.by_index().get(index)
-        if wanted is None or not same_bytes(wanted, value):
-            case.failed(
-                "image",
-                f"image.pcr{index}.mismatch",
-                f"PCR{index} measured here is not the stated one",
-                wanted.hex() if wanted else "none",
-                value.hex(),
-            )
-    if not case.refused and stated != found:
-        case.failed("image", "image.sections.mismatch", "sections or header differ from the statement's")
-    for index, hint in layers.pcr_hints.items():
-        if hint != found.measurements.by_index()[index].hex():
-            case.failed(
-                "image",
-                "image.annotation.mismatch",
-                f"the manifest's PCR{index} annotation is not what the image measures",
-                found.measurements.by_index()[index].hex(),
-                hint[:200],
-            )
-    if not case.refused:
-        case.measurements = found.measurements
-        size = found.eif.size / 1_000_000
-        case.passed("image", "image", f"{size:,.1f} MB measured here: PCR0, PCR1, PCR2 equal the statement's")
+def _beside(registry: RegistryReader, reference: Reference, layer: Descriptor | None) -> bytes | None:
+    """A small file of the artifact; what is too large to be one of ours says nothing right."""
+    if layer is None:
+        return None
+    if layer.size > MAX_COMPANION:
+        return b""
+    return registry.fetch_small_blob(reference, layer, MAX_COMPANION)
 
 
 def _enclave(case: _Case, document: Document | None) -> None:
@@ -262,22 +295,10 @@ def _enclave(case: _Case, document: Document | None) -> None:
     appraisal = appraise_document(
         document.data, expected=Expected.of(case.measurements), mode=document.mode, roots=document.roots
     )
+    case.appraisal = appraisal
     for check in appraisal.checks:
-        case.checks.append(
-            Check(
-                step="enclave",
-                code=check.code,
-                status=check.status,
-                message=f"{check.step}: {check.message}",
-                expected=check.expected,
-                actual=check.actual,
-            )
-        )
+        case.checks.append(replace(check, step="enclave", message=f"{check.step}: {check.message}"))
     case.findings += appraisal.findings
-    if appraisal.trust.custom:
-        case.attestation_root = (appraisal.trust.name, appraisal.trust.sha256)
-    if appraisal.document is not None:
-        case.attested_at = time_text(appraisal.document.created)
 
 
 def _fill(case: _Case, document: Document | None) -> None:
@@ -292,24 +313,35 @@ def _fill(case: _Case, document: Document | None) -> None:
     case.checks.sort(key=lambda check: order.index(check.step))
 
 
-def _verdict(case: _Case, request: VerifyRequest, signatures: SignatureVerifier) -> Verdict:
-    document = request.document.level if request.document else None
-    level = reached(tuple(case.checks), document)
-    required = request.required or document or Level.PROVENANCE
+def _verdict(case: _Case, request: VerifyRequest) -> Verdict:
+    document = request.document
+    shown = document.level if document else None
+    if document is not None and (case.appraisal is None or not case.appraisal.passed):
+        level = Level.NONE  # the document's own judgement decides, not the number of its lines
+    else:
+        level = reached(tuple(case.checks), shown)
+    required = request.required or shown or Level.PROVENANCE
     return Verdict(
         level=level,
         required=required,
         passed=_reaches(level, required),
-        trust=signatures.trust,
-        attestation_root=case.attestation_root,
+        trust=case.trust,
+        attestation_root=_custom_root(document),
         reference=str(request.reference),
         digest=case.digest,
         checks=tuple(case.checks),
         findings=tuple(case.findings),
         signature=case.signature,
         measurements=case.measurements,
-        attested_at=case.attested_at,
+        predicate=case.predicate,
+        appraisal=case.appraisal,
     )
+
+
+def _custom_root(document: Document | None) -> tuple[str, str] | None:
+    """The root that was demanded, whether or not the document ends in it."""
+    custom = [root for root in (document.roots or ()) if root.custom] if document else []
+    return (custom[0].name, custom[0].sha256) if custom else None
 
 
 def _reaches(level: Level, required: Level) -> bool:

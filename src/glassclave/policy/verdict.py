@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from glassclave.attestation.appraisal import DocumentAppraisal
+from glassclave.attestation.content import time_text
 from glassclave.provenance.evidence import TrustRoot, VerifiedSignature
+from glassclave.provenance.predicate import MeasurementPredicate
 from glassclave.results import Check, Finding, Measurements, Status
 
 SCHEMA = "https://glassclave.github.io/spec/verdict-v1"
@@ -31,7 +34,8 @@ ENCLAVE_STEP = "enclave"
 class Verdict:
     """The answer. ``passed``: whether ``required`` was reached; nothing else decides.
 
-    ``attestation_root``: name and SHA-256 of a root that is not AWS's, ``None`` otherwise.
+    ``attestation_root``: name and SHA-256 of a root that is not AWS's, ``None`` otherwise. ``measurements``:
+    of the image, only where it passed; ``predicate``: what was stated, only where the statement passed.
     """
 
     level: Level
@@ -45,7 +49,14 @@ class Verdict:
     findings: tuple[Finding, ...]
     signature: VerifiedSignature | None
     measurements: Measurements | None
-    attested_at: str | None = None
+    predicate: MeasurementPredicate | None = None
+    appraisal: DocumentAppraisal | None = None
+
+    @property
+    def attested_at(self) -> str | None:
+        """When the document was made, where one was judged."""
+        document = None if self.appraisal is None else self.appraisal.document
+        return None if document is None else time_text(document.created)
 
     @property
     def custom_trust(self) -> bool:
