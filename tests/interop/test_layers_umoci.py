@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from glassclave.errors import ParseError
 from glassclave.flows.source import SourceOptions, open_image
 from glassclave.image.tree import Kind
 from glassclave.progress import Silent
@@ -214,3 +215,41 @@ def test_twenty_stacks(umoci: Path, peer_environment: dict[str, str], tmp_path: 
 @pytest.mark.usefixtures("as_root")
 def test_two_hundred_stacks(umoci: Path, peer_environment: dict[str, str], tmp_path: Path) -> None:
     assert sum(compare(seed, umoci, peer_environment, tmp_path) for seed in range(1000, 1200)) > 4000
+
+
+SMALL = member("a", "f", b"1")
+DIFFERENCES = {
+    "a link to what its layer hides first": (
+        [[member("d/", "d"), member("d/a", "f", b"1")], [member("d/.wh.a"), member("d/b", "h", "d/a")]],
+        None,
+        [b"d", b"d/b"],
+    ),
+    "a path that climbs": ([[member("../a", "f", b"1")]], [b"a"], "image.path.form"),
+    "a path that climbs inside": ([[member("d/../a", "f", b"1")]], [b"a"], "image.path.form"),
+    "a path inside a whiteout": (
+        [[SMALL], [member("d/.wh.a/b", "f", b"1")]],
+        [b"a", b"d", b"d/.wh.a", b"d/.wh.a/b"],
+        "image.layer.whiteout",
+    ),
+}
+"""Layers, what umoci makes of them (``None``: it fails), what we do: docs/spec/layout-glassclave-1.md."""
+
+
+@pytest.mark.usefixtures("as_root")
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_differences_are_those_that_are_written_down(
+    name: str, umoci: Path, peer_environment: dict[str, str], tmp_path: Path
+) -> None:
+    stack, theirs, wanted = DIFFERENCES[name]
+    layout = Layout(tmp_path / "layout")
+    root = layout.index(layout.image([tar(*members) for members in stack], **tag("t")))
+    bundle = tmp_path / "bundle"
+    command = [str(umoci), "unpack", "--image", f"{root}:t", str(bundle)]
+    done = subprocess.run(command, env=peer_environment, capture_output=True, text=True, timeout=120)
+    assert (sorted(unpacked(bundle / "rootfs")[0]) if done.returncode == 0 else None) == theirs
+    if isinstance(wanted, str):
+        with pytest.raises(ParseError) as caught:
+            ours(root)
+        assert caught.value.code == wanted
+    else:
+        assert sorted(ours(root)[0]) == wanted
