@@ -34,9 +34,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(SkipGuard(read_patterns(Path(expected))), "glassclave-skip-guard")
 
 
+BUILT_PEERS = frozenset({"cosign3", "referrers_registry", "eif_build", "nitro_cli"})
+"""Fixtures of programs that `make peers` builds in minutes: their tests belong to `make acceptance`."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One enclave boots at a time, and the longest tests start first so that both workers end together."""
     for item in items:
+        if BUILT_PEERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.acceptance)
         if item.get_closest_marker("boot"):
             item.add_marker(pytest.mark.xdist_group("boot"))
     items.sort(key=_place)

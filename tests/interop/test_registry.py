@@ -38,7 +38,7 @@ PLAN = plan_artifact(
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
 
-@pytest.fixture(params=["docker_registry", "referrers_registry"])
+@pytest.fixture(params=["docker_registry", pytest.param("referrers_registry", marks=pytest.mark.acceptance)])
 def registry(request: pytest.FixtureRequest) -> Registry:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Registry)
