@@ -72,6 +72,10 @@ class Evidence:
     statements: Pieces = field(default_factory=Pieces)
     others: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        # Of a piece that cannot be had nobody knows which kind it is.
+        self.statements.unavailable = self.signatures.unavailable
+
 
 def collect_evidence(
     registry: RegistryReader, reference: Reference, digest: str, verifier: SignatureVerifier

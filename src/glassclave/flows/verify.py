@@ -67,6 +67,11 @@ class VerifyOutcome:
     image: BinaryIO | None
     predicate: MeasurementPredicate | None
 
+    def close(self) -> None:
+        """Let go of the image."""
+        if self.image is not None:
+            self.image.close()
+
 
 @dataclass(slots=True)
 class _Case:

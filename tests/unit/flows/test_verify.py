@@ -1,0 +1,493 @@
+"""From a reference to a verdict: what passes, and each refusal by the smallest change that causes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from glassclave.attestation.expectation import Historical, Live
+from glassclave.errors import ParseError, UnavailableError
+from glassclave.flows.verify import Document
+from glassclave.oci.manifest import (
+    EMPTY_DESCRIPTOR,
+    MANIFEST_MEDIA_TYPE,
+    Descriptor,
+    build_index,
+    build_manifest,
+)
+from glassclave.oci.referrers import signature_tag
+from glassclave.oci.transport import StoredManifest
+from glassclave.policy.model import Policy
+from glassclave.policy.verdict import Level
+from glassclave.provenance.predicate import MeasurementPredicate, SectionDigest, predicate_json
+from glassclave.results import Status
+from tests.unit.attestation.forge import NONCE, NOW, ROOT, Forge
+from tests.unit.eif.images import patched, write
+from tests.unit.flows.published import (
+    CUSTOM,
+    EVIL,
+    GOOD,
+    IMAGE,
+    MemorySigstore,
+    Published,
+    saved,
+    seal,
+    whole,
+)
+
+OTHER = Descriptor(MANIFEST_MEDIA_TYPE, "sha256:" + "0" * 64, 7)
+
+
+def document(mode: Live | Historical, **fields: object) -> Document:
+    measured = Published().predicate.measured.measurements.by_index()
+    pcrs = {**{index: bytes(48) for index in range(16)}, **measured}
+    return Document(data=Forge(fields={"pcrs": pcrs, **fields}).document(), mode=mode, roots=(ROOT,))
+
+
+LIVE = Live(nonce=NONCE, at=NOW + timedelta(seconds=3))
+
+
+def test_what_was_published_reaches_provenance_and_hands_out_the_judged_bytes() -> None:
+    outcome = whole().verify(keep=True)
+    verdict = outcome.verdict
+    assert (verdict.level, verdict.required, verdict.passed) == (Level.PROVENANCE, Level.PROVENANCE, True)
+    assert [(check.step, check.status) for check in verdict.checks if check.step != "identity"] == [
+        ("artifact", Status.PASS),
+        ("signature", Status.PASS),
+        ("statement", Status.PASS),
+        ("image", Status.PASS),
+        ("enclave", Status.NOT_CHECKED),
+        ("connection", Status.NOT_CHECKED),
+    ]
+    assert saved(outcome) == IMAGE
+    assert outcome.predicate is not None
+    assert not verdict.custom_trust
+    assert verdict.signature is not None
+    assert verdict.signature.log_index == 1, "the entry of cosign's layout is the one that is shown"
+
+
+def test_either_signature_layout_is_enough() -> None:
+    legacy, bundle = Published(), Published()
+    legacy.sign()
+    bundle.sign_bundle()
+    for published in (legacy, bundle):
+        published.state()
+        assert published.verify().verdict.passed
+
+
+def test_the_same_question_has_the_same_answer_in_any_order_of_referrers() -> None:
+    published = whole()
+    published.sign_bundle(EVIL, log=0)
+    published.sign_bundle(log=9)
+    one = published.verify().verdict
+    published.registry.referrers.reverse()
+    assert published.verify().verdict == one
+
+
+def test_nothing_signed_is_refused_and_the_image_is_not_fetched() -> None:
+    published = Published()
+    assert published.failures() == ["signature.none"]
+    assert not [name for name in published.registry.asked if name in published.registry.blobs]
+
+
+def test_a_failed_step_leaves_the_later_ones_unjudged_by_name() -> None:
+    published = Published()
+    published.sign(EVIL)
+    published.state(EVIL)
+    checks = published.verify().verdict.checks
+    statuses = {check.step: check.status for check in checks if check.step not in ("identity", "signature")}
+    assert statuses == {
+        "artifact": Status.PASS,
+        "statement": Status.NOT_CHECKED,
+        "image": Status.NOT_CHECKED,
+        "enclave": Status.NOT_CHECKED,
+        "connection": Status.NOT_CHECKED,
+    }
+
+
+@pytest.mark.parametrize(
+    ("claims", "code"),
+    [
+        (replace(GOOD, issuer="https://token.example"), "identity.issuer.mismatch"),
+        (replace(GOOD, source_repository_uri=EVIL.source_repository_uri), "identity.repository.mismatch"),
+        (replace(GOOD, build_signer_uri=EVIL.build_signer_uri), "identity.signer-workflow.foreign"),
+        (replace(GOOD, source_repository_ref="refs/heads/x"), "identity.source-ref.not-allowed"),
+        (replace(GOOD, build_trigger="pull_request"), "identity.trigger.not-allowed"),
+        (replace(GOOD, runner_environment="self-hosted"), "identity.runner.not-github-hosted"),
+        (replace(GOOD, visibility="private"), "identity.visibility.not-public"),
+        (replace(GOOD, visibility=None), "identity.claim.missing"),
+    ],
+)
+def test_each_claim_decides_and_a_good_signer_beside_wins(claims: object, code: str) -> None:
+    assert isinstance(claims, type(GOOD))
+    published = Published()
+    published.sign(claims)
+    published.state(claims)
+    assert published.failures() == [code]
+    published.sign(log=5)
+    assert published.failures() == ["statement.identity"], "a signature never vouches for another's statement"
+    published.state(log=6)
+    outcome = published.verify()
+    assert outcome.verdict.passed
+    assert outcome.verdict.signature is not None
+    assert outcome.verdict.signature.claims == GOOD
+
+
+def test_a_statement_of_another_run_is_told() -> None:
+    later = replace(GOOD, run_invocation_uri="https://github.com/acme/hello/actions/runs/9/attempts/1")
+    published = Published()
+    published.sign()
+    published.state(later)
+    verdict = published.verify().verdict
+    assert verdict.passed
+    assert "statement.run.other" in {finding.code for finding in verdict.findings}
+    published.sign(later, log=8)
+    assert "statement.run.other" not in {finding.code for finding in published.verify().verdict.findings}
+
+
+@pytest.mark.parametrize(
+    ("sign", "code"),
+    [
+        (lambda one: one.sign(broken="signature.invalid"), "signature.invalid"),
+        (lambda one: one.sign_bundle(broken="signature.certificate.chain"), "signature.certificate.chain"),
+        (lambda one: one.sign(digest=OTHER.digest), "signature.subject.mismatch"),
+        (lambda one: one.sign_bundle(broken="identity.claims.inconsistent"), "identity.claims.inconsistent"),
+        (lambda one: one.refer(seal(b"{}", GOOD, log=1), subject=OTHER), "signature.subject.mismatch"),
+        (lambda one: one.refer(seal(b"{}", GOOD, log=1, kind="text/plain")), "signature.payload.kind"),
+        (lambda one: one.refer(seal(b"{}", GOOD, log=1)), "field.missing"),
+    ],
+)
+def test_signatures_that_do_not_hold_name_their_own_reason(
+    sign: Callable[[Published], None], code: str
+) -> None:
+    published = Published()
+    sign(published)
+    published.state()
+    assert published.failures() == [code]
+    published.sign(log=7)
+    assert published.verify().verdict.passed, "a bad piece does not hide a good one"
+
+
+def test_the_reason_is_of_the_piece_that_got_furthest() -> None:
+    published = Published()
+    published.refer(b"no bundle")
+    published.sign_bundle(broken="signature.invalid")
+    published.sign(digest=OTHER.digest)
+    assert published.failures() == ["signature.subject.mismatch"]
+
+
+def test_what_is_no_bundle_is_passed_over() -> None:
+    published = Published()
+    index = build_index([OTHER])
+    digest = published.registry.put_manifest(index)
+    sbom = build_manifest(
+        config=EMPTY_DESCRIPTOR,
+        layers=[published.registry.put_blob("a/sbom", b"x")],
+        subject=published.subject,
+    )
+    for data in (index, sbom):
+        digest = published.registry.put_manifest(data)
+        published.registry.referrers.append(Descriptor("a/b", digest, len(data)))
+    published.refer(
+        b'{"dsseEnvelope":{"payload":"' + b"eyJwcmVkaWNhdGVUeXBlIjoiaHR0cHM6Ly9zbHNhLmRldiJ9" + b'"}}'
+    )
+    assert published.failures() == ["signature.none"]
+    published.sign()
+    published.state()
+    verdict = published.verify().verdict
+    assert verdict.passed
+    assert [one.message for one in verdict.findings if one.code == "signature.other-attestation"] == [
+        "an attestation of another type is there and was not used: https://slsa.dev"
+    ]
+
+
+def test_a_piece_that_the_registry_withholds_is_no_verdict_unless_another_passes() -> None:
+    published = Published()
+    lost = published.sign_bundle()
+    published.registry.lost.add(lost)
+    with pytest.raises(UnavailableError):
+        published.verify()
+    published.sign(EVIL)
+    with pytest.raises(UnavailableError):
+        published.verify()
+    published.sign(log=4)
+    with_statement = published.state()
+    assert published.verify().verdict.passed
+    published.registry.lost.add(with_statement)
+    with pytest.raises(UnavailableError):
+        published.verify()
+
+
+@pytest.mark.parametrize("what", ["referrers", "signatures", "image", "measurements"])
+def test_a_registry_that_fails_is_never_an_unsigned_artifact(what: str) -> None:
+    published = Published()
+    published.sign()
+    published.state()
+    layers = json.loads(published.registry.manifests[published.digest].data)["layers"]
+    place = {
+        "referrers": "referrers",
+        "signatures": signature_tag(published.digest),
+        "image": layers[0]["digest"],
+        "measurements": layers[1]["digest"],
+    }
+    published.registry.lost.add(place[what])
+    with pytest.raises(UnavailableError):
+        published.verify()
+
+
+def test_a_broken_signature_manifest_does_not_hide_a_bundle() -> None:
+    published = whole()
+    tag = signature_tag(published.digest)
+    published.registry.manifests[published.registry.tags[tag]] = StoredManifest("", b"{", MANIFEST_MEDIA_TYPE)
+    assert published.verify().verdict.passed
+
+
+def test_a_moved_tag_brings_no_signatures_with_it() -> None:
+    good, moved = whole(), Published(write(kernel=b"EVIL")[0])
+    moved.registry.tags[signature_tag(moved.digest)] = good.registry.tags[signature_tag(good.digest)]
+    moved.registry.manifests |= good.registry.manifests
+    moved.registry.blobs |= good.registry.blobs
+    assert moved.failures() == ["signature.subject.mismatch"]
+    moved.registry.referrers = good.registry.referrers
+    assert moved.failures() == ["signature.subject.mismatch"]
+
+
+def other_eif(one: MeasurementPredicate) -> MeasurementPredicate:
+    return replace(one, measured=replace(one.measured, eif=replace(one.measured.eif, sha256=bytes(32))))
+
+
+def other_commit(one: MeasurementPredicate) -> MeasurementPredicate:
+    assert one.claimed.source is not None
+    return replace(one, claimed=replace(one.claimed, source=replace(one.claimed.source, commit="0" * 40)))
+
+
+def other_repository(one: MeasurementPredicate) -> MeasurementPredicate:
+    assert one.claimed.source is not None
+    source = replace(one.claimed.source, repository="https://github.com/acme/other")
+    return replace(one, claimed=replace(one.claimed, source=source))
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        (lambda one: None, "statement.none"),
+        (lambda one: one.state(EVIL), "statement.identity"),
+        (lambda one: one.state(digest=OTHER.digest), "statement.subject.mismatch"),
+        (lambda one: one.state(broken="signature.invalid"), "signature.invalid"),
+        (lambda one: one.state(bend=other_eif), "statement.eif.mismatch"),
+        (lambda one: one.state(bend=other_commit), "statement.commit.mismatch"),
+        (lambda one: one.state(bend=other_repository), "statement.repository.mismatch"),
+    ],
+)
+def test_statements_are_judged_by_themselves(state: Callable[[Published], None], code: str) -> None:
+    published = Published()
+    published.sign()
+    state(published)
+    assert published.failures() == [code]
+    published.state(log=9)
+    assert published.verify().verdict.passed, "any statement that passes everything wins"
+
+
+def measured(**changes: object) -> Callable[[MeasurementPredicate], MeasurementPredicate]:
+    return lambda one: replace(one, measured=replace(one.measured, **changes))  # type: ignore[arg-type]
+
+
+def registers(**changes: bytes) -> Callable[[MeasurementPredicate], MeasurementPredicate]:
+    def bend(one: MeasurementPredicate) -> MeasurementPredicate:
+        values = replace(one.measured.measurements, **changes)
+        return replace(one, measured=replace(one.measured, measurements=values))
+
+    return bend
+
+
+def longer_section(one: MeasurementPredicate) -> MeasurementPredicate:
+    first, *rest = one.measured.sections
+    longer = SectionDigest(type=first.type, size=first.size + 1, sha384=first.sha384)
+    return replace(one, measured=replace(one.measured, sections=(longer, *rest)))
+
+
+def other_sha384(one: MeasurementPredicate) -> MeasurementPredicate:
+    return replace(one, measured=replace(one.measured, eif=replace(one.measured.eif, sha384=bytes(48))))
+
+
+@pytest.mark.parametrize(
+    ("bend", "code"),
+    [
+        (registers(pcr0=b"\7" * 48), "image.pcr0.mismatch"),
+        (registers(pcr1=b"\7" * 48), "image.pcr1.mismatch"),
+        (registers(pcr2=b"\7" * 48), "image.pcr2.mismatch"),
+        (measured(architecture="aarch64"), "image.architecture.mismatch"),
+        (measured(eif_version=3), "image.header.mismatch"),
+        (measured(flags=1), "image.header.mismatch"),
+        (longer_section, "image.section.mismatch"),
+        (other_sha384, "image.file.mismatch"),
+    ],
+)
+def test_the_image_is_measured_here_and_compared_with_the_whole_statement(
+    bend: Callable[[MeasurementPredicate], MeasurementPredicate], code: str
+) -> None:
+    published = Published()
+    published.sign()
+    published.state(bend=bend)
+    assert published.failures() == [code]
+
+
+def no_build_log(one: MeasurementPredicate) -> MeasurementPredicate:
+    return replace(one, claimed=replace(one.claimed, build_log=None))
+
+
+def written(bend: Callable[[MeasurementPredicate], MeasurementPredicate], one: MeasurementPredicate) -> bytes:
+    return predicate_json(bend(one))
+
+
+def edited_hint(document: dict[str, object]) -> None:
+    annotations = document["annotations"]
+    assert isinstance(annotations, dict)
+    annotations["PCR1"] = "0" * 96
+
+
+def signed(published: Published) -> Published:
+    published.sign()
+    published.state()
+    return published
+
+
+def test_what_stands_beside_the_image_must_agree_with_it() -> None:
+    assert signed(Published(bend=edited_hint)).failures() == ["image.annotation.mismatch"]
+    for bend in (other_sha384, no_build_log):
+        wrong = Published(measurements=partial(written, bend))
+        assert signed(wrong).failures() == ["image.measurements.mismatch"]
+    assert signed(Published(measurements=lambda one: b"{}")).failures() == ["image.measurements.mismatch"]
+    pcr0 = Published().predicate.measured.measurements.pcr0.hex().encode()
+    bad = Published(described=lambda data: data.replace(pcr0, b"0" * 96))
+    assert signed(bad).failures() == ["image.describe.mismatch"]
+    assert signed(Published(described=lambda data: b"[]")).failures() == ["image.describe.mismatch"]
+    large = Published(described=lambda data: data + b" " * (4 << 20))
+    assert signed(large).failures() == ["image.describe.mismatch"]
+
+
+def test_an_artifact_may_hold_the_image_alone() -> None:
+    def alone(document: dict[str, object]) -> None:
+        layers = document["layers"]
+        assert isinstance(layers, list)
+        del layers[1:], document["annotations"]
+
+    assert signed(Published(bend=alone)).verify().verdict.passed
+
+
+def test_an_image_that_breaks_a_rule_of_its_format_is_refused_by_that_rule() -> None:
+    bent = IMAGE[:-1] + bytes([IMAGE[-1] ^ 1])
+    published = Published()
+    digest = "sha256:" + published.predicate.measured.eif.sha256.hex()
+    published.registry.blobs[digest] = bent  # a registry client would refuse these bytes: the reader does too
+    assert signed(published).failures() == ["eif.crc"]
+    published.registry.blobs[digest] = patched(IMAGE, len(IMAGE) - 1, b"!")
+    assert "image.pcr2.mismatch" in published.failures()
+
+
+@pytest.mark.parametrize(
+    ("bend", "code"),
+    [
+        (lambda document: document.update(artifactType="a/b"), "artifact.type"),
+        (lambda document: document["layers"].pop(0), "artifact.eif.none"),
+        (lambda document: document["layers"].append(document["layers"][0]), "artifact.eif.several"),
+        (lambda document: document["layers"].append(document["layers"][1]), "artifact.layer.several"),
+        (lambda document: document.pop("layers"), "manifest.kind"),
+    ],
+)
+def test_other_artifacts_are_refused(bend: Callable[[dict[str, object]], None], code: str) -> None:
+    assert signed(Published(bend=bend)).failures() == [code]
+
+
+def test_a_document_raises_the_level() -> None:
+    live = whole().verify(document=document(LIVE)).verdict
+    assert (live.level, live.required, live.passed) == (Level.LIVE_UNBOUND, Level.LIVE_UNBOUND, True)
+    assert live.custom_trust
+    assert live.attestation_root == (ROOT.name, ROOT.sha256)
+    historical = whole().verify(document=document(Historical())).verdict
+    assert (historical.level, historical.passed) == (Level.ATTESTED_AT, True)
+    assert historical.attested_at == "2026-11-23 12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("judged", "code"),
+    [
+        (document(LIVE, nonce=bytes(32)), "attestation.nonce.mismatch"),
+        (document(LIVE, pcrs={index: bytes(48) for index in range(16)}), "attestation.debug-mode"),
+        (document(replace(LIVE, at=NOW + timedelta(minutes=6))), "attestation.age.too-old"),
+        (replace(document(LIVE), roots=None), "attestation.chain.root"),
+    ],
+)
+def test_a_document_that_fails_takes_every_level_away(judged: Document, code: str) -> None:
+    verdict = whole().verify(document=judged).verdict
+    assert [check.code for check in verdict.checks if check.status is Status.FAIL] == [code]
+    assert (verdict.level, verdict.passed) == (Level.NONE, False)
+
+
+def test_a_document_of_another_image_is_refused() -> None:
+    verdict = whole(write(kernel=b"OTHER")[0]).verify(document=document(LIVE)).verdict
+    failed = {check.code for check in verdict.checks if check.status is Status.FAIL}
+    assert failed == {"attestation.pcr0.mismatch", "attestation.pcr1.mismatch"}
+
+
+def test_without_an_image_that_passed_a_document_is_not_judged() -> None:
+    published = Published()
+    published.sign(EVIL)
+    verdict = published.verify(document=document(LIVE)).verdict
+    enclave = [check for check in verdict.checks if check.step == "enclave"]
+    assert [check.status for check in enclave] == [Status.NOT_CHECKED]
+    assert verdict.level is Level.NONE
+    assert verdict.custom_trust, "the root that was demanded is named whatever comes out"
+
+
+def test_bytes_that_are_no_document_are_no_verdict() -> None:
+    with pytest.raises(ParseError):
+        whole().verify(document=replace(document(LIVE), data=b"nonsense"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "required", "passed"),
+    [
+        (None, Level.PROVENANCE, True),
+        (None, Level.ATTESTED_AT, False),
+        (None, Level.LIVE_UNBOUND, False),
+        (None, Level.LIVE, False),
+        (Historical(), Level.PROVENANCE, True),
+        (Historical(), Level.ATTESTED_AT, True),
+        (Historical(), Level.LIVE_UNBOUND, False),
+        (LIVE, Level.PROVENANCE, True),
+        (LIVE, Level.LIVE_UNBOUND, True),
+        (LIVE, Level.LIVE, False),
+    ],
+)
+def test_only_the_required_level_passes(
+    mode: Live | Historical | None, required: Level, passed: bool
+) -> None:
+    judged = None if mode is None else document(mode)
+    outcome = whole().verify(document=judged, required=required)
+    assert outcome.verdict.passed is passed
+    assert (outcome.image is not None) is passed
+
+
+def test_a_demanded_workflow_and_commit_decide() -> None:
+    path = ".github/workflows/build.yml"
+    for workflow in (path, f"acme/hello/{path}", f"ACME/Hello/{path}"):
+        assert whole().verify(policy=Policy(repository="acme/hello", signer_workflow=workflow)).verdict.passed
+    for workflow in (".github/workflows/Build.yml", f"{path}x"):
+        policy = Policy(repository="acme/hello", signer_workflow=workflow)
+        assert whole().failures(policy=policy) == ["identity.signer-workflow.mismatch"]
+    policy = Policy(repository="acme/hello", source_digest="0" * 40)
+    assert whole().failures(policy=policy) == ["identity.source-digest.mismatch"]
+
+
+def test_another_trust_root_is_custom_trust() -> None:
+    published = whole()
+    published.sigstore = MemorySigstore(CUSTOM)
+    verdict = published.verify().verdict
+    assert verdict.passed
+    assert verdict.custom_trust
