@@ -275,6 +275,18 @@ def test_oras_pulls_the_files_and_cosign_accepts_the_signature(
     assert subprocess.run([*wrong, published], capture_output=True, check=False, env=environment).returncode
 
 
+def test_demands_can_stand_in_a_file(world: World) -> None:
+    published = world.publish(world.build(), "1.0", ref="refs/heads/x")
+    policy = world.folder / "policy.toml"
+    arguments = ("verify", published, "--trust-config", str(world.services.trust_config))
+    statuses = []
+    for demands in ('source-refs = ["refs/heads/x"]', "", "soruce-refs = []"):
+        policy.write_text(f'repository = "{REPOSITORY}"\n{demands}\n', encoding="ascii")
+        statuses.append(world.run(*arguments, "--policy", str(policy)).returncode)
+    assert statuses == [0, 1, 3]
+    assert world.run(*arguments, "--policy", str(policy), "--repo", REPOSITORY).returncode == 2
+
+
 @pytest.mark.parametrize("referrers_api", [True, False])
 def test_the_sandboxs_registry_with_and_without_the_referrers_api(
     tmp_path: Path, referrers_api: bool

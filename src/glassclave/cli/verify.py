@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -14,6 +14,9 @@ from glassclave.cli.terminal import TerminalProgress
 from glassclave.errors import UsageError
 from glassclave.streams import CHUNK_SIZE, read_small_file, write_atomically
 
+if TYPE_CHECKING:
+    from glassclave.policy.model import Policy
+
 _LEVELS = ("provenance", "attested-at", "live-unbound", "live")
 _TRUST_LIMIT = 4 << 20
 
@@ -21,6 +24,7 @@ _TRUST_LIMIT = 4 << 20
 @click.command("verify")
 @click.argument("reference", metavar="REF")
 @click.option("--repo", metavar="OWNER/NAME", help="The repository that must have built it.")
+@click.option("--policy", metavar="FILE", help="Demands in a TOML file, instead of the options that say who.")
 @click.option("--signer-workflow", metavar="PATH", help="PATH or OWNER/NAME/PATH of the workflow that signs.")
 @click.option("--source-ref", "source_refs", multiple=True, help="Allowed refs instead of tags and main.")
 @click.option("--source-digest", metavar="SHA", help="The one commit that is allowed.")
@@ -37,6 +41,7 @@ _TRUST_LIMIT = 4 << 20
 def command(
     reference: str,
     repo: str | None,
+    policy: str | None,
     signer_workflow: str | None,
     source_refs: tuple[str, ...],
     source_digest: str | None,
@@ -54,7 +59,7 @@ def command(
     """Judge a published image: who built it from what, and whether its bytes are what was stated.
 
     With a document of a running enclave also: is that what runs? Exit status 0 only where the required level
-    is reached; without --repo nothing is judged.
+    is reached; without --repo or --policy nothing is judged.
     """
     from glassclave.clients.credentials import DockerConfig
     from glassclave.clients.registry import Registry
@@ -62,22 +67,12 @@ def command(
     from glassclave.clients.sigstore_verifier import SigstoreVerifier
     from glassclave.flows.verify import Document, VerifyRequest, verify_reference
     from glassclave.oci.reference import parse_reference
-    from glassclave.policy.model import DEFAULT_SOURCE_REFS, Policy
     from glassclave.policy.verdict import Level
     from glassclave.report.records import json_text
     from glassclave.report.verdict import verdict_lines, verdict_record
 
-    if repo is None:
-        raise UsageError(
-            "verify.policy.missing",
-            "nobody was named who must have built it; nothing was judged",
-            hint="name the repository: --repo OWNER/NAME (a file of demands, --policy, comes later)",
-        )
-    policy = Policy(
-        repository=repo,
-        signer_workflow=signer_workflow,
-        source_refs=source_refs or DEFAULT_SOURCE_REFS,
-        source_digest=source_digest,
+    demands = _policy(
+        policy, repo=repo, workflow=signer_workflow, source_refs=source_refs, source_digest=source_digest
     )
     judged = None
     if document is not None:
@@ -88,7 +83,7 @@ def command(
         raise UsageError("verify.document.missing", "there is no document to judge", hint="--document FILE")
     request = VerifyRequest(
         reference=parse_reference(reference),
-        policy=policy,
+        policy=demands,
         document=judged,
         required=None if required is None else Level(required),
     )
@@ -112,6 +107,40 @@ def command(
         lines = verdict_lines(verdict, ascii_only=style.ascii_only, colour=style.colour, width=style.width)
         click.echo("\n".join(lines), color=style.colour)
     return 0 if verdict.passed else 1
+
+
+def _policy(
+    file: str | None,
+    *,
+    repo: str | None,
+    workflow: str | None,
+    source_refs: tuple[str, ...],
+    source_digest: str | None,
+) -> Policy:
+    """Who must have built it. `UsageError` ``verify.policy.*``: nothing is guessed from the reference."""
+    from glassclave.policy.file import MAX_SIZE, load_policy
+    from glassclave.policy.model import DEFAULT_SOURCE_REFS, Policy
+
+    if file is not None:
+        if repo or workflow or source_refs or source_digest:
+            raise UsageError(
+                "verify.policy.twice",
+                "a policy file and options that say who, at once",
+                hint="write all demands into the file",
+            )
+        return load_policy(read_small_file(Path(file), limit=MAX_SIZE), source=file)
+    if repo is None:
+        raise UsageError(
+            "verify.policy.missing",
+            "nobody was named who must have built it; nothing was judged",
+            hint="name the repository, --repo OWNER/NAME, or a file of demands, --policy FILE",
+        )
+    return Policy(
+        repository=repo,
+        signer_workflow=workflow,
+        source_refs=source_refs or DEFAULT_SOURCE_REFS,
+        source_digest=source_digest,
+    )
 
 
 def _save(directory: Path, image: BinaryIO, measurements: bytes) -> None:
