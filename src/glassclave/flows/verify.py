@@ -330,6 +330,7 @@ def _verdict(case: _Case, request: VerifyRequest) -> Verdict:
         level=level,
         required=required,
         passed=_reaches(level, required),
+        policy=request.policy,
         trust=case.trust,
         attestation_root=_custom_root(document),
         reference=str(request.reference),

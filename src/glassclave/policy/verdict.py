@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from glassclave.attestation.appraisal import DocumentAppraisal
 from glassclave.attestation.content import time_text
+from glassclave.policy.model import Policy
 from glassclave.provenance.evidence import TrustRoot, VerifiedSignature
 from glassclave.provenance.predicate import MeasurementPredicate
 from glassclave.results import Check, Finding, Measurements, Status
@@ -41,6 +42,7 @@ class Verdict:
     level: Level
     required: Level
     passed: bool
+    policy: Policy
     trust: TrustRoot
     attestation_root: tuple[str, str] | None
     reference: str

@@ -1,0 +1,321 @@
+"""What stands on the page of a verdict, in words for people who have never heard of PCRs."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from glassclave.attestation.appraisal import DocumentAppraisal
+from glassclave.attestation.content import time_text
+from glassclave.attestation.expectation import Live
+from glassclave.policy.verdict import Level, Verdict
+from glassclave.provenance.evidence import VerifiedSignature
+from glassclave.provenance.predicate import MeasurementPredicate, predicate_record
+from glassclave.report.attestation import document_record
+from glassclave.report.links import commit_link, log_link, public_link, run_link, workflow_link
+from glassclave.report.verdict import LOG_KEPT_FOR, custom_trust, sentence
+from glassclave.results import Check, Finding, Status
+
+_WORDS = {Status.PASS: "✓ passed", Status.FAIL: "✗ failed", Status.NOT_CHECKED: "– not checked"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A name and a value; ``link``: an address that may be clicked; ``exact``: shown as code."""
+
+    name: str
+    text: str
+    link: str | None = None
+    exact: bool = False
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A command to type, and why."""
+
+    why: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Evidence folded away: a table, or text."""
+
+    title: str
+    rows: Sequence[Row] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """All that the template puts out. Nothing in it is escaped yet."""
+
+    title: str
+    band: str
+    sentence: str
+    meaning: str
+    custom_trust: str | None
+    about: Sequence[Row]
+    who: str
+    builder: Sequence[Row]
+    what: str
+    source: Sequence[Row]
+    inside: str
+    content: Sequence[Row]
+    runs: str
+    enclave: Sequence[Row]
+    unchecked: Sequence[str]
+    findings: Sequence[Finding]
+    commands: Sequence[Step]
+    checks: Sequence[Check]
+    raw: Sequence[Raw] = field(default_factory=tuple)
+
+    def word(self, check: Check) -> str:
+        """The outcome with its sign: colour is never the only one."""
+        return _WORDS[check.status]
+
+
+def page_of(verdict: Verdict, *, at: datetime) -> Page:
+    """The page of a verdict that was given at ``at``."""
+    signature = verdict.signature
+    return Page(
+        title=f"{verdict.level.value if verdict.passed else 'refused'}: {verdict.reference}",
+        band=_band(verdict),
+        sentence=sentence(verdict),
+        meaning=_meaning(verdict),
+        custom_trust=custom_trust(verdict, whole=True),
+        about=_about(verdict, at),
+        who=_who(verdict),
+        builder=() if signature is None else tuple(_builder(signature)),
+        what=_what(verdict),
+        source=() if signature is None else tuple(_source(signature)),
+        inside=_inside(verdict),
+        content=tuple(_content(verdict)),
+        runs=_runs(verdict),
+        enclave=() if verdict.appraisal is None else tuple(_enclave(verdict.appraisal)),
+        unchecked=tuple(_unchecked(verdict)),
+        findings=verdict.findings,
+        commands=tuple(_commands(verdict)),
+        checks=verdict.checks,
+        raw=tuple(_raw(verdict)),
+    )
+
+
+def _refused(verdict: Verdict) -> bool:
+    return any(check.status is Status.FAIL for check in verdict.checks)
+
+
+def _whole(verdict: Verdict, step: str) -> bool:
+    statuses = {check.status for check in verdict.checks if check.step == step}
+    return statuses == {Status.PASS}
+
+
+def _band(verdict: Verdict) -> str:
+    """Green for the best that can be had under everybody's trust; amber for less; red for a refusal."""
+    if _refused(verdict):
+        return "bad"
+    best = verdict.level is Level.LIVE or (verdict.level is verdict.required is Level.PROVENANCE)
+    return "good" if verdict.passed and best and not verdict.custom_trust else "warn"
+
+
+def _meaning(verdict: Verdict) -> str:
+    if _refused(verdict):
+        return "Do not rely on this image for what you asked. The check that failed, and why, is named below."
+    if not verdict.passed:
+        return "Nothing was found to be wrong, and yet less was shown than you asked for."
+    texts = {
+        Level.PROVENANCE: (
+            "The image file was fetched, taken apart and measured here, and it is the one that this workflow"
+            " signed. Whether a running service uses it was not part of the question."
+        ),
+        Level.ATTESTED_AT: (
+            "The hardware confirmed that a sealed machine with exactly this image existed at that time."
+            " It says nothing about what runs now."
+        ),
+        Level.LIVE_UNBOUND: (
+            "The hardware confirmed, in answer to our own question, that a sealed machine with exactly this"
+            " image is running. Whether the service that you talk to is that machine was not checked."
+        ),
+        Level.LIVE: "The hardware confirmed that exactly this image is at the other end of the connection.",
+    }
+    return texts.get(verdict.level, "")
+
+
+def _about(verdict: Verdict, at: datetime) -> tuple[Row, ...]:
+    trust = "the public instance" if verdict.trust.public_good else "chosen by whoever asked"
+    return (
+        Row("Name", verdict.reference, exact=True),
+        Row("Digest", verdict.digest or "none", exact=True),
+        Row("Judged", time_text(at)),
+        Row("Trust root", f"{verdict.trust.name}, sha256 {verdict.trust.sha256}", note=trust),
+    )
+
+
+def _who(verdict: Verdict) -> str:
+    if verdict.signature is None:
+        return "Nobody whose signature holds. See the failed check."
+    if not _whole(verdict, "identity"):
+        return "Not who you asked for. The signature's certificate says:"
+    return (
+        "A build service ran this workflow, confirmed to a public authority which one it was, and the"
+        " signature was made in that run. No person held a key."
+    )
+
+
+def _builder(signature: VerifiedSignature) -> Iterator[Row]:
+    claims = signature.claims
+    kept = time_text(signature.signed_at + LOG_KEPT_FOR)[:10]
+    yield Row(
+        "Repository", claims.source_repository_uri or "not said", public_link(claims.source_repository_uri)
+    )
+    yield Row("Signed by", claims.build_signer_uri or "not said", workflow_link(claims, signer=True))
+    yield Row("Started by", claims.build_trigger or "not said", note="the event that started the run")
+    yield Row("Ran on", claims.runner_environment or "not said")
+    yield Row(
+        "Run",
+        claims.run_invocation_uri or "not said",
+        run_link(claims),
+        note=f"GitHub keeps its log until {kept}",
+    )
+    yield Row("Signed", time_text(signature.signed_at))
+
+
+def _what(verdict: Verdict) -> str:
+    if verdict.signature is None:
+        return "Nothing is known about its source."
+    return (
+        "The run was started at this commit. That is what there is to read; a workflow could fetch other"
+        " source while it runs, so read the workflow too."
+    )
+
+
+def _source(signature: VerifiedSignature) -> Iterator[Row]:
+    claims = signature.claims
+    link = commit_link(claims)
+    yield Row("Commit", link or claims.source_repository_digest or "not said", link, exact=link is None)
+    yield Row("Branch or tag", claims.source_repository_ref or "not said", exact=True)
+    workflow = workflow_link(claims, signer=False)
+    yield Row("Workflow", workflow or claims.build_config_uri or "not said", workflow)
+    yield Row("Visibility", claims.visibility or "not said", note="of the repository, at that time")
+
+
+def _inside(verdict: Verdict) -> str:
+    if verdict.measurements is None:
+        return "Not looked at: an earlier check failed."
+    return (
+        "A small operating system and one application. PCRs are fingerprints that the hardware computes when"
+        " it starts an image: PCR0 is that of the whole image, PCR1 of kernel and start program, PCR2 of the"
+        " application. They were computed here from the file and equal what the workflow signed."
+    )
+
+
+def _content(verdict: Verdict) -> Iterator[Row]:
+    predicate = verdict.predicate
+    if verdict.measurements is None or predicate is None:
+        return
+    for index, value in verdict.measurements.by_index().items():
+        yield Row(f"PCR{index}", value.hex(), exact=True)
+    size = predicate.measured.eif.size
+    yield Row("Image file", f"{size / 1_000_000:,.1f} MB for {predicate.measured.architecture}")
+    yield from _claimed(predicate)
+
+
+def _claimed(predicate: MeasurementPredicate) -> Iterator[Row]:
+    unmeasured, recipe = predicate.claimed.unmeasured, predicate.claimed.recipe
+    said = "said by the builder, not measured"
+    yield Row("Called", f"{unmeasured.image_name} {unmeasured.image_version}", note=said)
+    yield Row("Built with", f"{recipe.tool_name} {recipe.tool_version}, layout {recipe.layout}", note=said)
+    yield Row("Kernel, init", predicate.claimed.bootstrap.name, note=said)
+
+
+def _runs(verdict: Verdict) -> str:
+    appraisal = verdict.appraisal
+    if appraisal is None:
+        return "Not known. No document of a running machine was judged."
+    if not appraisal.passed:
+        return "Not shown. The document of the running machine did not pass."
+    if isinstance(appraisal.mode, Live):
+        return (
+            "Yes, a machine with this image answered a fresh question; who carried the answer is not known."
+        )
+    return "At the time of the document, yes. Nothing is known about now."
+
+
+def _enclave(appraisal: DocumentAppraisal) -> Iterator[Row]:
+    document = appraisal.document
+    if document is None:
+        return
+    yield Row("Machine", document.module_id, exact=True)
+    yield Row("Region", appraisal.region or "not named")
+    yield Row("Document of", time_text(document.created))
+    if isinstance(appraisal.mode, Live):
+        yield Row("Judged for", time_text(appraisal.mode.at))
+    yield Row("Hardware root", f"{appraisal.trust.name}, sha256 {appraisal.trust.sha256}")
+
+
+def _unchecked(verdict: Verdict) -> Iterator[str]:
+    for check in verdict.checks:
+        if check.status is Status.NOT_CHECKED:
+            yield f"{check.step}: {check.message}"
+    yield "What the source code does: nobody read it here."
+    yield "Whether the workflow built from that commit and nothing else: read the workflow and the run's log."
+
+
+def _commands(verdict: Verdict) -> Iterator[Step]:
+    pinned = _pinned(verdict)
+    trust = "" if verdict.trust.public_good else " --trust-config FILE"
+    repository = shlex.quote(verdict.policy.repository)
+    yield Step("Judge it again:", f"glassclave verify {shlex.quote(pinned)} --repo {repository}{trust}")
+    signature = verdict.signature
+    if signature is not None and signature.claims.san_uri is not None and signature.claims.issuer is not None:
+        yield Step(
+            "Check the signature with another program (cosign)"
+            + ("" if verdict.trust.public_good else ", pointed at the same trust root")
+            + ":",
+            f"cosign verify --certificate-oidc-issuer {shlex.quote(signature.claims.issuer)}"
+            f" --certificate-identity {shlex.quote(signature.claims.san_uri)} {shlex.quote(pinned)}",
+        )
+    yield Step("Fetch the files (oras), then measure the image:", f"oras pull {shlex.quote(pinned)}")
+    yield Step("", "glassclave describe FILE.eif")
+
+
+def _pinned(verdict: Verdict) -> str:
+    """The reference by digest: a tag may name another image tomorrow."""
+    name = verdict.reference.partition("@")[0]
+    if verdict.digest is None:
+        return verdict.reference
+    registry, slash, rest = name.partition("/")
+    return f"{registry}{slash}{rest.partition(':')[0]}@{verdict.digest}"
+
+
+def _raw(verdict: Verdict) -> Iterator[Raw]:
+    signature = verdict.signature
+    if signature is not None:
+        rows = [Row(name, value, exact=True) for name, value in signature.claims.present().items()]
+        yield Raw(f"Claims of the certificate ({len(rows)})", rows)
+        link = log_link(signature.log_index) if verdict.trust.public_good else None
+        log = [
+            Row("log index", f"{signature.log_index:,}"),
+            Row("address", link or "this log is not the public one", link),
+            Row("signed", time_text(signature.signed_at)),
+            Row("layout", signature.kind),
+        ]
+        yield Raw("Entry of the transparency log", log)
+    if verdict.predicate is not None:
+        yield Raw("Statement", text=_json(predicate_record(verdict.predicate)))
+        sections = [
+            Row(one.type, f"{one.size:,} bytes, sha384 {one.sha384.hex()}", exact=True)
+            for one in verdict.predicate.measured.sections
+        ]
+        yield Raw(f"Sections of the image ({len(sections)})", sections)
+    if verdict.appraisal is not None and verdict.appraisal.document is not None:
+        record = document_record(verdict.appraisal.document, verdict.appraisal.chain)
+        yield Raw("Attestation document", text=_json(record))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
