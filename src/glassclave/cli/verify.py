@@ -33,6 +33,7 @@ _TRUST_LIMIT = 4 << 20
 @click.option("--historical", is_flag=True, help="Judge the document at its own time.")
 @click.option("--require", "required", type=click.Choice(_LEVELS), help="The level that must be reached.")
 @click.option("--save", metavar="DIR", type=click.Path(path_type=Path), help="Keep the files if it passes.")
+@click.option("--html", "page", metavar="FILE", type=click.Path(path_type=Path), help="Write a page too.")
 @click.option("--trust-config", metavar="FILE", help="Trust this Sigstore instead of the public one.")
 @click.option("--attestation-root", metavar="FILE", help="Trust this root instead of AWS's.")
 @click.option("--at", metavar="TIME", help="Judge the document at this time.")
@@ -50,6 +51,7 @@ def command(
     historical: bool,
     required: str | None,
     save: Path | None,
+    page: Path | None,
     trust_config: str | None,
     attestation_root: str | None,
     at: str | None,
@@ -100,6 +102,12 @@ def command(
         from glassclave.provenance.predicate import predicate_json
 
         _save(save, outcome.image, predicate_json(outcome.predicate))
+    if page is not None:
+        from glassclave.clients.clock import now
+        from glassclave.report.html import verdict_page
+
+        with write_atomically(page) as file:
+            file.write(verdict_page(verdict, at=now()).encode())
     if as_json:
         click.echo(json_text(verdict_record(verdict)))
     else:
