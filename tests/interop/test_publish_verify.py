@@ -231,6 +231,17 @@ def test_a_document_raises_the_level_and_debug_does_not(world: World) -> None:
     assert (status, verdict["level"], verdict["passed"]) == (1, "live-unbound", False)
 
 
+def test_a_page_is_written_for_either_outcome(world: World) -> None:
+    published = world.publish(world.build(), "1.0")
+    page = world.folder / "page.html"
+    for repository, word in ((REPOSITORY, "no running enclave was checked"), ("acme/evil", "REFUSED")):
+        world.verify(published, "--html", str(page), repo=repository)
+        text = page.read_text(encoding="utf-8")
+        assert word in text
+        assert "UNDER CUSTOM TRUST" in text
+        assert "<script" not in text
+
+
 def test_files_are_saved_only_after_a_positive_verdict(world: World) -> None:
     image = world.build()
     published = world.publish(image, "1.0")
