@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 
 import pytest
 
-from glassclave.attestation.expectation import Historical, Live
-from glassclave.errors import ParseError, UnavailableError
-from glassclave.flows.verify import Document
+from glassclave.errors import UnavailableError
 from glassclave.oci.manifest import (
     EMPTY_DESCRIPTOR,
     MANIFEST_MEDIA_TYPE,
@@ -22,18 +19,14 @@ from glassclave.oci.manifest import (
 )
 from glassclave.oci.referrers import signature_tag
 from glassclave.oci.transport import StoredManifest
-from glassclave.policy.model import Policy
 from glassclave.policy.verdict import Level
 from glassclave.provenance.predicate import MeasurementPredicate, SectionDigest, predicate_json
 from glassclave.results import Status
-from tests.unit.attestation.forge import NONCE, NOW, ROOT, Forge
 from tests.unit.eif.images import patched, write
 from tests.unit.flows.published import (
-    CUSTOM,
     EVIL,
     GOOD,
     IMAGE,
-    MemorySigstore,
     Published,
     saved,
     seal,
@@ -41,15 +34,6 @@ from tests.unit.flows.published import (
 )
 
 OTHER = Descriptor(MANIFEST_MEDIA_TYPE, "sha256:" + "0" * 64, 7)
-
-
-def document(mode: Live | Historical, **fields: object) -> Document:
-    measured = Published().predicate.measured.measurements.by_index()
-    pcrs = {**{index: bytes(48) for index in range(16)}, **measured}
-    return Document(data=Forge(fields={"pcrs": pcrs, **fields}).document(), mode=mode, roots=(ROOT,))
-
-
-LIVE = Live(nonce=NONCE, at=NOW + timedelta(seconds=3))
 
 
 def test_what_was_published_reaches_provenance_and_hands_out_the_judged_bytes() -> None:
@@ -402,92 +386,3 @@ def test_an_image_that_breaks_a_rule_of_its_format_is_refused_by_that_rule() -> 
 )
 def test_other_artifacts_are_refused(bend: Callable[[dict[str, object]], None], code: str) -> None:
     assert signed(Published(bend=bend)).failures() == [code]
-
-
-def test_a_document_raises_the_level() -> None:
-    live = whole().verify(document=document(LIVE)).verdict
-    assert (live.level, live.required, live.passed) == (Level.LIVE_UNBOUND, Level.LIVE_UNBOUND, True)
-    assert live.custom_trust
-    assert live.attestation_root == (ROOT.name, ROOT.sha256)
-    historical = whole().verify(document=document(Historical())).verdict
-    assert (historical.level, historical.passed) == (Level.ATTESTED_AT, True)
-    assert historical.attested_at == "2026-11-23 12:00:00Z"
-
-
-@pytest.mark.parametrize(
-    ("judged", "code"),
-    [
-        (document(LIVE, nonce=bytes(32)), "attestation.nonce.mismatch"),
-        (document(LIVE, pcrs={index: bytes(48) for index in range(16)}), "attestation.debug-mode"),
-        (document(replace(LIVE, at=NOW + timedelta(minutes=6))), "attestation.age.too-old"),
-        (replace(document(LIVE), roots=None), "attestation.chain.root"),
-    ],
-)
-def test_a_document_that_fails_takes_every_level_away(judged: Document, code: str) -> None:
-    verdict = whole().verify(document=judged).verdict
-    assert [check.code for check in verdict.checks if check.status is Status.FAIL] == [code]
-    assert (verdict.level, verdict.passed) == (Level.NONE, False)
-
-
-def test_a_document_of_another_image_is_refused() -> None:
-    verdict = whole(write(kernel=b"OTHER")[0]).verify(document=document(LIVE)).verdict
-    failed = {check.code for check in verdict.checks if check.status is Status.FAIL}
-    assert failed == {"attestation.pcr0.mismatch", "attestation.pcr1.mismatch"}
-
-
-def test_without_an_image_that_passed_a_document_is_not_judged() -> None:
-    published = Published()
-    published.sign(EVIL)
-    verdict = published.verify(document=document(LIVE)).verdict
-    enclave = [check for check in verdict.checks if check.step == "enclave"]
-    assert [check.status for check in enclave] == [Status.NOT_CHECKED]
-    assert verdict.level is Level.NONE
-    assert verdict.custom_trust, "the root that was demanded is named whatever comes out"
-
-
-def test_bytes_that_are_no_document_are_no_verdict() -> None:
-    with pytest.raises(ParseError):
-        whole().verify(document=replace(document(LIVE), data=b"nonsense"))
-
-
-@pytest.mark.parametrize(
-    ("mode", "required", "passed"),
-    [
-        (None, Level.PROVENANCE, True),
-        (None, Level.ATTESTED_AT, False),
-        (None, Level.LIVE_UNBOUND, False),
-        (None, Level.LIVE, False),
-        (Historical(), Level.PROVENANCE, True),
-        (Historical(), Level.ATTESTED_AT, True),
-        (Historical(), Level.LIVE_UNBOUND, False),
-        (LIVE, Level.PROVENANCE, True),
-        (LIVE, Level.LIVE_UNBOUND, True),
-        (LIVE, Level.LIVE, False),
-    ],
-)
-def test_only_the_required_level_passes(
-    mode: Live | Historical | None, required: Level, passed: bool
-) -> None:
-    judged = None if mode is None else document(mode)
-    outcome = whole().verify(document=judged, required=required)
-    assert outcome.verdict.passed is passed
-    assert (outcome.image is not None) is passed
-
-
-def test_a_demanded_workflow_and_commit_decide() -> None:
-    path = ".github/workflows/build.yml"
-    for workflow in (path, f"acme/hello/{path}", f"ACME/Hello/{path}"):
-        assert whole().verify(policy=Policy(repository="acme/hello", signer_workflow=workflow)).verdict.passed
-    for workflow in (".github/workflows/Build.yml", f"{path}x"):
-        policy = Policy(repository="acme/hello", signer_workflow=workflow)
-        assert whole().failures(policy=policy) == ["identity.signer-workflow.mismatch"]
-    policy = Policy(repository="acme/hello", source_digest="0" * 40)
-    assert whole().failures(policy=policy) == ["identity.source-digest.mismatch"]
-
-
-def test_another_trust_root_is_custom_trust() -> None:
-    published = whole()
-    published.sigstore = MemorySigstore(CUSTOM)
-    verdict = published.verify().verdict
-    assert verdict.passed
-    assert verdict.custom_trust
