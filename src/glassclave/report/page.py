@@ -16,7 +16,7 @@ from glassclave.provenance.evidence import VerifiedSignature
 from glassclave.provenance.predicate import MeasurementPredicate, predicate_record
 from glassclave.report.attestation import document_record
 from glassclave.report.links import commit_link, log_link, public_link, run_link, workflow_link
-from glassclave.report.verdict import LOG_KEPT_FOR, custom_trust, sentence
+from glassclave.report.verdict import custom_trust, level_sentence, log_kept_until
 from glassclave.results import Check, Finding, Status
 
 _WORDS = {Status.PASS: "✓ passed", Status.FAIL: "✗ failed", Status.NOT_CHECKED: "– not checked"}
@@ -85,7 +85,7 @@ def page_of(verdict: Verdict, *, at: datetime) -> Page:
     return Page(
         title=f"{verdict.level.value if verdict.passed else 'refused'}: {verdict.reference}",
         band=_band(verdict),
-        sentence=sentence(verdict),
+        sentence=level_sentence(verdict),
         meaning=_meaning(verdict),
         custom_trust=custom_trust(verdict, whole=True),
         about=_about(verdict, at),
@@ -161,25 +161,26 @@ def _who(verdict: Verdict) -> str:
     if not _whole(verdict, "identity"):
         return "Not who you asked for. The signature's certificate says:"
     return (
-        "A build service ran this workflow, confirmed to a public authority which one it was, and the"
-        " signature was made in that run. No person held a key."
+        "A build service ran this workflow and told an authority which one it was. The authority certified a"
+        " key that existed only in that run, and with it the signature was made."
     )
 
 
 def _builder(signature: VerifiedSignature) -> Iterator[Row]:
     claims = signature.claims
-    kept = time_text(signature.signed_at + LOG_KEPT_FOR)[:10]
     yield Row(
         "Repository", claims.source_repository_uri or "not said", public_link(claims.source_repository_uri)
     )
-    yield Row("Signed by", claims.build_signer_uri or "not said", workflow_link(claims, signer=True))
+    signer = workflow_link(claims, signer=True)
+    at = "" if claims.build_signer_uri is None else claims.build_signer_uri.partition("@")[2]
+    yield Row("Signed by", signer or claims.build_signer_uri or "not said", signer, note=at and f"at {at}")
     yield Row("Started by", claims.build_trigger or "not said", note="the event that started the run")
     yield Row("Ran on", claims.runner_environment or "not said")
     yield Row(
         "Run",
         claims.run_invocation_uri or "not said",
         run_link(claims),
-        note=f"GitHub keeps its log until {kept}",
+        note=f"GitHub keeps its log until {log_kept_until(signature)}",
     )
     yield Row("Signed", time_text(signature.signed_at))
 

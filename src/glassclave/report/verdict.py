@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from glassclave.attestation.content import time_text
+from glassclave.attestation.expectation import Historical, Live
+from glassclave.policy.model import Policy, same_repository
 from glassclave.policy.verdict import SCHEMA, Level, Verdict
-from glassclave.provenance.claims import split_workflow_uri
+from glassclave.provenance.claims import repository_of, split_workflow_uri
 from glassclave.provenance.evidence import VerifiedSignature
+from glassclave.provenance.predicate import predicate_record
+from glassclave.report.attestation import document_record
+from glassclave.report.links import commit_link, log_link, run_link, workflow_link
 from glassclave.report.records import check_record, finding_record
 from glassclave.report.text import plain, render_checks, render_findings
 from glassclave.results import Check, Status
 
 LOG_KEPT_FOR = timedelta(days=90)
 """GitHub keeps the logs of a public repository's runs for this long."""
-
-_SEARCH = "https://search.sigstore.dev/?logIndex="
 
 
 def custom_trust(verdict: Verdict, *, whole: bool) -> str | None:
@@ -31,7 +34,7 @@ def verdict_lines(verdict: Verdict, *, ascii_only: bool, colour: bool, width: in
     """The whole answer: checks, what to look at, findings, and the sentence of the level last."""
     headline = custom_trust(verdict, whole=True)
     lines = [] if headline is None else [plain(headline, ascii_only=ascii_only)]
-    lines += render_checks(_shown(verdict.checks), ascii_only=ascii_only, colour=colour, width=width)
+    lines += render_checks(_shown(verdict), ascii_only=ascii_only, colour=colour, width=width)
     if verdict.signature is not None:
         lines.append("")
         for name, value in claims_to_read(verdict.signature, public_log=verdict.trust.public_good):
@@ -42,83 +45,134 @@ def verdict_lines(verdict: Verdict, *, ascii_only: bool, colour: bool, width: in
     return [*lines, "", plain(sentence(verdict), ascii_only=ascii_only)]
 
 
-def _shown(checks: tuple[Check, ...]) -> list[Check]:
-    """One line for an identity that passed whole; every line of a step that did not."""
-    identity = [check for check in checks if check.step == "identity"]
-    if len(identity) < 2 or any(check.status is not Status.PASS for check in identity):
-        return list(checks)
-    merged = Check(
-        step="identity",
-        code="identity",
-        status=Status.PASS,
-        message=" · ".join(check.message for check in identity[1:]),
-    )
-    first = checks.index(identity[0])
-    rest = [check for check in checks[first:] if check.step != "identity"]
-    return [*checks[:first], merged, *rest]
+def _shown(verdict: Verdict) -> list[Check]:
+    """One line for a step that passed whole; of another only what did not pass. Their order stays."""
+    shown: list[Check] = []
+    merged = {"identity": _identity_line(verdict), "enclave": _enclave_line(verdict)}
+    failed = {check.step for check in verdict.checks if check.status is Status.FAIL}
+    for check in verdict.checks:
+        line = merged.get(check.step)
+        if line is None:
+            if check.step not in failed or check.status is Status.FAIL:
+                shown.append(check)
+        elif line not in shown:
+            shown.append(line)
+    return shown
+
+
+def _identity_line(verdict: Verdict) -> Check | None:
+    checks = [check for check in verdict.checks if check.step == "identity"]
+    if len(checks) < 2 or any(check.status is not Status.PASS for check in checks):
+        return None
+    said = " · ".join(check.message for check in checks[1:])
+    return Check(step="identity", code="identity", status=Status.PASS, message=said)
+
+
+def _enclave_line(verdict: Verdict) -> Check | None:
+    """Where, when, in answer to what, and which registers were compared."""
+    appraisal = verdict.appraisal
+    if appraisal is None or not appraisal.passed or appraisal.document is None:
+        return None
+    document, mode = appraisal.document, appraisal.mode
+    if isinstance(mode, Live):
+        age = max(mode.at - document.created, timedelta(0)).total_seconds()
+        when = f"{round(age):,} s before {time_text(mode.at)}, our nonce"
+    else:
+        when = f"at {time_text(document.created)}"
+    equal = [
+        check.code.removeprefix("attestation.").upper()
+        for check in appraisal.checks
+        if check.step.startswith("PCR") and check.status is Status.PASS
+    ]
+    said = f"{document.module_id} in {appraisal.region or 'no named region'}, {when}, not debug: "
+    message = f"{said}{', '.join(equal)} equal"
+    return Check(step="enclave", code="enclave", status=Status.PASS, message=message)
 
 
 def claims_to_read(signature: VerifiedSignature, *, public_log: bool) -> list[tuple[str, str]]:
     """What the reader of a verdict must look at, each with value and link (all from the certificate)."""
     claims = signature.claims
-    kept = time_text(signature.signed_at + LOG_KEPT_FOR)[:10]
-    log = f"{_SEARCH}{signature.log_index}" if public_log else f"index {signature.log_index} (not public)"
+    links = links_of(signature, public_log=public_log)
+    run = links["run"] or claims.run_invocation_uri
     rows = [
         ("issuer", claims.issuer),
-        ("source", _source_link(claims.source_repository_uri, claims.source_repository_digest)),
+        ("source", links["source"] or claims.source_repository_uri),
         ("ref", claims.source_repository_ref),
-        ("signer", _workflow_link(claims.build_signer_uri, claims.build_signer_digest)),
-        ("workflow", _workflow_link(claims.build_config_uri, claims.build_config_digest)),
+        ("signer", _at(links["signer"], claims.build_signer_uri)),
+        ("workflow", links["workflow"] or claims.build_config_uri),
         ("trigger", claims.build_trigger),
         ("runner", claims.runner_environment),
-        (
-            "run",
-            claims.run_invocation_uri and f"{claims.run_invocation_uri}  (log kept by GitHub until {kept})",
-        ),
-        ("log", log),
+        ("run", run and f"{run}  (log kept by GitHub until {log_kept_until(signature)})"),
+        ("log", links["log"] or f"index {signature.log_index} (not public)"),
         ("signed", time_text(signature.signed_at)),
     ]
     return [(name, value or "the certificate does not say") for name, value in rows]
 
 
-def _source_link(repository: str | None, commit: str | None) -> str | None:
-    return f"{repository}/tree/{commit}" if repository and commit else repository
+def links_of(signature: VerifiedSignature, *, public_log: bool) -> dict[str, str | None]:
+    """Addresses to look at; ``None`` where the certificate's claims make no address of a known form."""
+    claims = signature.claims
+    return {
+        "source": commit_link(claims),
+        "signer": workflow_link(claims, signer=True),
+        "workflow": workflow_link(claims, signer=False),
+        "run": run_link(claims),
+        "log": log_link(signature.log_index) if public_log else None,
+    }
 
 
-def _workflow_link(uri: str | None, digest: str | None) -> str | None:
-    """The workflow's file at the commit that ran."""
-    parts = split_workflow_uri(uri) if uri else None
-    if parts is None or digest is None:
-        return uri
-    return f"https://github.com/{parts.repository}/blob/{digest}/{parts.path}"
+def log_kept_until(signature: VerifiedSignature) -> str:
+    """Day (UTC) on which GitHub drops the run's log."""
+    return time_text(signature.signed_at + LOG_KEPT_FOR)[:10]
+
+
+def _at(link: str | None, uri: str | None) -> str | None:
+    """The signing workflow's file, and at which ref it was called."""
+    return f"{link}  (at {uri.partition('@')[2]})" if link and uri else uri
 
 
 def sentence(verdict: Verdict) -> str:
     """The level in words that claim no more than was checked."""
     custom = custom_trust(verdict, whole=False)
-    return _level_sentence(verdict) + (f" {custom}." if custom else "")
+    return level_sentence(verdict) + (f" {custom}." if custom else "")
 
 
-def _level_sentence(verdict: Verdict) -> str:
+def level_sentence(verdict: Verdict) -> str:
+    """The sentence without the roots of trust, for where they stand beside it."""
     failed = next((check for check in verdict.checks if check.status is Status.FAIL), None)
     if failed is not None:
         return f"REFUSED: {failed.message} [{failed.code}]. Nothing was saved."
     if not verdict.passed:
         return f"NOT REACHED: {verdict.required.value} was asked for, {verdict.level.value} was shown."
+    built = _built_by(verdict)
     if verdict.level is Level.ATTESTED_AT:
-        return f"ATTESTED: an enclave with this image existed at {verdict.attested_at}. Nothing about now."
+        at = verdict.attested_at
+        return f"ATTESTED AT {at}: an enclave with this image, {built}, existed then. Nothing about now."
     if verdict.level is Level.LIVE_UNBOUND:
-        return "LIVE, UNBOUND: this image answered our question. Who carries the connection was not checked."
-    repository = next(
-        (check.message for check in verdict.checks if check.code == "identity.repository"), "the repository"
-    )
-    return f"PROVENANCE: built by {repository}'s workflow; no running enclave was checked."
+        return (
+            f"LIVE, UNBOUND: this image, {built}, answered our question."
+            " Who carries the connection was not checked."
+        )
+    return f"PROVENANCE: {built}; no running enclave was checked."
+
+
+def _built_by(verdict: Verdict) -> str:
+    """Of whom, and by whose workflow where that is another."""
+    claims = None if verdict.signature is None else verdict.signature.claims
+    repository = repository_of((claims and claims.source_repository_uri) or "")
+    signer = split_workflow_uri((claims and claims.build_signer_uri) or "")
+    if repository is None or signer is None:
+        return "built by the workflow named above"
+    if same_repository(repository, signer.repository):
+        return f"built by {repository}'s workflow"
+    return f"built for {repository} by {signer.repository}'s workflow"
 
 
 def verdict_record(verdict: Verdict) -> dict[str, object]:
-    """The verdict as one JSON document."""
-    signature = verdict.signature
-    measurements = verdict.measurements
+    """The verdict as one JSON document (``docs/spec/verdict.schema.json``)."""
+    signature, predicate, appraisal = verdict.signature, verdict.predicate, verdict.appraisal
+    public = verdict.trust.public_good
+    document = None if appraisal is None else appraisal.document
     return {
         "schema": SCHEMA,
         "level": verdict.level.value,
@@ -132,21 +186,57 @@ def verdict_record(verdict: Verdict) -> dict[str, object]:
             if verdict.attestation_root is None
             else {"name": verdict.attestation_root[0], "sha256": verdict.attestation_root[1]},
         },
-        "subject": {
-            "reference": verdict.reference,
-            "digest": verdict.digest,
-            "measurements": None
-            if measurements is None
-            else {f"PCR{index}": value.hex() for index, value in measurements.by_index().items()},
-        },
+        "policy": _policy_record(verdict.policy),
+        "subject": _subject(verdict),
         "checks": [check_record(check) for check in verdict.checks],
-        "claims": None
-        if signature is None
-        else {
-            **signature.claims.present(),
-            "log_index": signature.log_index,
-            "signed_at": time_text(signature.signed_at),
-        },
+        "claims": None if signature is None else _claims_record(signature),
+        "links": None if signature is None else links_of(signature, public_log=public),
+        "statement": None if predicate is None else predicate_record(predicate),
+        "document": None
+        if appraisal is None or document is None
+        else {"at": _judged_at(appraisal.mode), **document_record(document, appraisal.chain)},
         "findings": [finding_record(finding) for finding in verdict.findings],
         "sentence": sentence(verdict),
     }
+
+
+def _subject(verdict: Verdict) -> dict[str, object]:
+    """``measurements``: what was measured here, ``null`` unless the image passed."""
+    measured = verdict.measurements
+    registers = {} if measured is None else measured.by_index()
+    return {
+        "reference": verdict.reference,
+        "digest": verdict.digest,
+        "measurements": {f"PCR{index}": value.hex() for index, value in registers.items()} or None,
+    }
+
+
+def _policy_record(policy: Policy) -> dict[str, object]:
+    """All demands, defaults included, under the keys of a policy file; ``null`` demands nothing."""
+    return {
+        "repository": policy.repository,
+        "issuer": policy.issuer,
+        "signer-workflow": policy.signer_workflow,
+        "source-refs": list(policy.source_refs),
+        "source-digest": policy.source_digest,
+        "triggers": list(policy.triggers),
+        "runner-environment": policy.runner_environment,
+        "visibility": policy.visibility,
+    }
+
+
+def _claims_record(signature: VerifiedSignature) -> dict[str, object]:
+    return {
+        **signature.claims.present(),
+        "log_index": signature.log_index,
+        "signed_at": _utc(signature.signed_at),
+        "log_kept_until": log_kept_until(signature),
+    }
+
+
+def _judged_at(mode: Live | Historical) -> str | None:
+    return None if mode.at is None else _utc(mode.at)
+
+
+def _utc(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
