@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from urllib3.exceptions import HTTPError
 
 from glassclave.clients.sigstore_trust import Trust
 from glassclave.errors import GlassclaveError, UnavailableError, UsageError
@@ -29,7 +30,7 @@ def ambient_token() -> str:
 
     try:
         token = detect_credential()
-    except Error as error:
+    except (Error, OSError, ValueError, HTTPError) as error:
         raise UnavailableError(
             "sign.identity.unavailable",
             f"the job's identity token cannot be had: {error}",
@@ -47,7 +48,7 @@ def ambient_token() -> str:
 @contextmanager
 def open_signer(trust: Trust, token: str) -> Iterator[SigstoreSigner]:
     """A signer with a certificate for ``token``. Raises `UnavailableError` ``sign.*``."""
-    from sigstore.oidc import IdentityToken
+    from sigstore.oidc import IdentityError, IdentityToken
     from sigstore.sign import SigningContext
 
     config = trust.config
@@ -57,19 +58,22 @@ def open_signer(trust: Trust, token: str) -> Iterator[SigstoreSigner]:
             "the trust configuration names no services to sign with",
             hint="give a ClientTrustConfig, not only a trusted root",
         )
+    try:
+        identity = IdentityToken(token)
+    except IdentityError as error:  # its cause says what is wrong and quotes nothing of the token
+        raise UsageError(
+            "sign.identity.form",
+            f"cannot sign with this identity token: {error}: {error.__cause__ or 'too early or too late'}",
+            hint="give a fresh token for the audience sigstore",
+        ) from error
     context = _asking("certificate", lambda: SigningContext.from_trust_config(config))
-    manager = context.signer(IdentityToken(token)) if _readable(token) else None
-    if manager is None:
-        raise UsageError("sign.identity.form", "the identity token is no JSON Web Token")
+    manager = context.signer(identity)
     signer = _asking("certificate", manager.__enter__)
     try:
-        yield SigstoreSigner(signer, trust)
+        certificate = signer._signing_cert().public_bytes(Encoding.DER)
+        yield SigstoreSigner(signer, trust, parse_claims(certificate))
     finally:
         manager.__exit__(None, None, None)
-
-
-def _readable(token: str) -> bool:
-    return token.count(".") == 2 and token.isascii()
 
 
 def _asking(what: str, ask: Callable[[], _Result]) -> _Result:
@@ -97,11 +101,7 @@ class SigstoreSigner:
 
     signer: Any
     trust: Trust
-
-    @property
-    def claims(self) -> Claims:
-        """See `Signer`."""
-        return parse_claims(self.signer._signing_cert().public_bytes(Encoding.DER))
+    claims: Claims
 
     def sign_payload(self, payload: bytes) -> SignedPayload:
         """See `Signer`."""
@@ -129,10 +129,10 @@ class SigstoreSigner:
 
     def _chain(self, certificate: bytes) -> str:
         """PEM of the authority's certificates above the leaf."""
-        issuer = x509.load_der_x509_certificate(certificate).issuer
-        for chain in self.trust.authorities:
-            if chain and x509.load_der_x509_certificate(chain[0]).subject == issuer:
-                return "".join(_pem(der) for der in chain)
+        leaf = x509.load_der_x509_certificate(certificate)
+        for authority in self.trust.keys.authorities:
+            if authority.issued(leaf):
+                return "".join(_pem(der) for der in authority.chain)
         return ""
 
 

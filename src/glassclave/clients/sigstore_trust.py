@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glassclave.clients.sigstore_keys import Authority, TrustedKeys, read_keys
 from glassclave.errors import ParseError, UnavailableError
 from glassclave.fields import Fields, parse_json
 from glassclave.provenance.evidence import TrustRoot
@@ -25,8 +28,7 @@ class Trust:
     identity: TrustRoot
     root: TrustedRoot
     config: ClientTrustConfig | None
-    authorities: tuple[tuple[bytes, ...], ...]
-    """Each certificate authority's chain (DER, leaf side first), for cosign's chain annotation."""
+    keys: TrustedKeys
 
 
 def load_trust(config: bytes | None, *, source: str = "the trust configuration") -> Trust:
@@ -39,38 +41,55 @@ def load_trust(config: bytes | None, *, source: str = "the trust configuration")
 
 def _public_good() -> Trust:
     from sigstore.errors import Error
-    from sigstore.models import ClientTrustConfig
 
     try:
-        config = ClientTrustConfig.production()
-        text = config._inner.trusted_root.to_json()
-    except (Error, OSError, ValueError) as error:
+        root, config = tuf_targets()
+    except (Error, OSError) as error:
         raise UnavailableError(
             "trust.unavailable",
             f"Sigstore's trust root cannot be fetched: {error}",
             hint="check the connection, or name a file: --trust-config trusted_root.json",
         ) from error
-    document = parse_json(text.encode(), source=PUBLIC_GOOD, limit=MAX_SIZE)
-    identity = TrustRoot(name=PUBLIC_GOOD, sha256=_fingerprint(document), public_good=True)
-    return Trust(identity, config.trusted_root, config, _authorities(document, PUBLIC_GOOD))
+    documents = {
+        "mediaType": CLIENT_TRUST_CONFIG,
+        "trustedRoot": parse_json(root, source=PUBLIC_GOOD, limit=MAX_SIZE),
+        "signingConfig": parse_json(config, source=PUBLIC_GOOD, limit=MAX_SIZE),
+    }
+    return _read(documents, PUBLIC_GOOD, public_good=True)
+
+
+def tuf_targets(*, offline: bool = False) -> tuple[bytes, bytes]:
+    """Trusted root and signing configuration of the public-good Sigstore, as its TUF repository holds them.
+
+    ``offline``: what the library ships or its cache holds, unverified; for tests alone. Private to
+    sigstore-python, whose public way hands out a root that is no longer byte for byte the published one: its
+    fingerprint would differ from that of the same root given as a file.
+    """
+    from sigstore._internal.tuf import DEFAULT_TUF_URL, TrustUpdater
+
+    updater = TrustUpdater(DEFAULT_TUF_URL, offline)
+    paths = (updater.get_trusted_root_path(), updater.get_signing_config_path())
+    root, config = (Path(path).read_bytes() for path in paths)
+    return root, config
 
 
 def _from_file(data: bytes, source: str) -> Trust:
+    return _read(parse_json(data, source=source, limit=MAX_SIZE), source, public_good=False)
+
+
+def _read(document: object, source: str, *, public_good: bool) -> Trust:
+    """The library reads the very document that is fingerprinted: no second spelling of a key gets past."""
     from sigstore.errors import Error
     from sigstore.models import ClientTrustConfig, TrustedRoot
     from sigstore_models.trustroot import v1 as trustroot_v1
 
-    document = parse_json(data, source=source, limit=MAX_SIZE)
     top = Fields.of(document, source=source)
     whole = top.optional_text("mediaType") == CLIENT_TRUST_CONFIG
     root_document = top.value("trustedRoot") if whole else document
     try:
-        config = ClientTrustConfig.from_json(data.decode()) if whole else None
-        root = (
-            config.trusted_root
-            if config is not None
-            else TrustedRoot(trustroot_v1.TrustedRoot.from_json(data))
-        )
+        config = ClientTrustConfig.from_json(json.dumps(document)) if whole else None
+        root = TrustedRoot(trustroot_v1.TrustedRoot.from_json(json.dumps(root_document)))
+        sha256 = _fingerprint(root_document)
     except (Error, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ParseError(
             "trust.form",
@@ -78,9 +97,9 @@ def _from_file(data: bytes, source: str) -> Trust:
             source=source,
             hint="give sigstore's client trust configuration, or its trusted_root.json",
         ) from error
-    authorities = _authorities(root_document, source)
-    identity = TrustRoot(name=_name(authorities), sha256=_fingerprint(root_document), public_good=False)
-    return Trust(identity, root, config, authorities)
+    keys = read_keys(root_document, source)
+    name = PUBLIC_GOOD if public_good else _name(keys.authorities)
+    return Trust(TrustRoot(name=name, sha256=sha256, public_good=public_good), root, config, keys)
 
 
 def _fingerprint(document: object) -> str:
@@ -90,30 +109,13 @@ def _fingerprint(document: object) -> str:
     return hashlib.sha256(rfc8785.dumps(document)).hexdigest()  # type: ignore[arg-type]  # JSON by construction
 
 
-def _authorities(document: object, source: str) -> tuple[tuple[bytes, ...], ...]:
-    import base64
-    import binascii
-
-    chains = []
-    root = Fields.of(document, source=source)
-    for authority in root.objects("certificateAuthorities", limit=64):
-        certificates = authority.child("certChain").objects("certificates", limit=16)
-        try:
-            chains.append(
-                tuple(base64.b64decode(entry.text("rawBytes"), validate=True) for entry in certificates)
-            )
-        except binascii.Error as error:
-            raise ParseError("trust.form", "a certificate is not base64", source=source) from error
-    return tuple(chains)
-
-
-def _name(authorities: tuple[tuple[bytes, ...], ...]) -> str:
+def _name(authorities: tuple[Authority, ...]) -> str:
     """How people call a custom root: the subject of its last certificate."""
     from cryptography import x509
 
-    for chain in authorities:
+    for authority in authorities:
         try:
-            subject = x509.load_der_x509_certificate(chain[-1]).subject
+            subject = x509.load_der_x509_certificate(authority.chain[-1]).subject
         except (ValueError, IndexError, x509.InvalidVersion):
             continue
         values = [str(attribute.value) for attribute in subject]

@@ -10,7 +10,7 @@ import base64
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from glassclave.clients.sigstore_trust import Trust
+from glassclave.digests import parse_hex
 from glassclave.errors import GlassclaveError, ParseError, RefusedError
 from glassclave.fields import Fields, parse_json
 from glassclave.provenance.claims import parse_claims
@@ -63,17 +64,24 @@ class SigstoreVerifier:
 
         parse_json(data, source="signature bundle")  # duplicate keys and the like end here
         bundle = Bundle.from_json(data)
+        keys, certificate = self.source.keys, bundle.signing_certificate
+        keys.check_issuer(certificate)
         verifier = Verifier(trusted_root=self.source.root)
         payload_type, payload = verifier.verify_dsse(bundle, AnyIdentity())
-        certificate = bundle.signing_certificate.public_bytes(Encoding.DER)
+        times = _proven_times(verifier, bundle)
+        keys.check_times(certificate, times)
+        entry = bundle.log_entry._inner
+        if entry.inclusion_promise and entry.integrated_time:  # Rekor version 2 promises nothing
+            keys.check_log(entry.log_id.key_id, datetime.fromtimestamp(entry.integrated_time, tz=UTC))
+        der = certificate.public_bytes(Encoding.DER)
         return VerifiedSignature(
             kind="bundle",
-            claims=parse_claims(certificate),
-            signed_at=_signed_at(verifier, bundle),
-            log_index=int(bundle.log_entry._inner.log_index),
+            claims=parse_claims(der),
+            signed_at=min(times),
+            log_index=int(entry.log_index),
             payload_type=payload_type,
             payload=payload,
-            certificate_der=certificate,
+            certificate_der=der,
         )
 
     def _legacy(self, signature: LegacySignature) -> VerifiedSignature:
@@ -84,16 +92,21 @@ class SigstoreVerifier:
         entry = _LogEntry.parse(signature)
         entry.check_body(raw, certificate, signature.payload)
         _check_signature(certificate, raw, signature.payload)
+        keys = self.source.keys
+        keys.check_issuer(certificate)
+        keys.check_log(entry.log_id, entry.integrated_at)
         verifier = Verifier(trusted_root=self.source.root)
         material = _as_bundle(certificate, raw, entry, signature.timestamp)
         if signature.timestamp and not verifier._verify_timestamp_authority(material):
             raise RefusedError("signature.time", "its time-stamp is of no trusted authority")
         verifier._verify_common_signing_cert(material, AnyIdentity())
+        times = _proven_times(verifier, material)
+        keys.check_times(certificate, times)
         der = certificate.public_bytes(Encoding.DER)
         return VerifiedSignature(
             kind="cosign",
             claims=parse_claims(der),
-            signed_at=_signed_at(verifier, material),
+            signed_at=min(times),
             log_index=entry.index,
             payload_type=PAYLOAD_MEDIA_TYPE,
             payload=signature.payload,
@@ -105,6 +118,7 @@ def _guarded(judge: Callable[[], _Result]) -> _Result:
     """The one place where everything is caught: on hostile input the library lets ValueError, AttributeError,
     pydantic's and asn1's errors out, and any of them means that the signature does not hold."""
     from sigstore.errors import CertValidationError, VerificationError
+    from sigstore.models import InvalidBundle
 
     try:
         return judge()
@@ -116,14 +130,20 @@ def _guarded(judge: Callable[[], _Result]) -> _Result:
         ) from error
     except VerificationError as error:
         raise RefusedError(_code_of(str(error)), f"does not hold: {error}") from error
+    except InvalidBundle as error:
+        code = "signature.log.missing" if "exactly one log entry" in str(error) else "signature.form"
+        raise ParseError(code, f"is no bundle that can be judged: {error}") from error
     except Exception as error:  # see above: fail closed
         raise ParseError("signature.form", f"cannot be read: {type(error).__name__}: {error}") from error
 
 
 _CODES = (
     ("SCT", "signature.certificate.sct"),
+    ("inconsistent", "signature.log.mismatch"),
+    ("not match bundle", "signature.log.mismatch"),
     ("log entry", "signature.log.invalid"),
-    ("transparency log", "signature.log.mismatch"),
+    ("Key usage", "signature.certificate.usage"),
+    ("Extended usage", "signature.certificate.usage"),
     ("verified time", "signature.time"),
     ("expired", "signature.time"),
     ("imestamp", "signature.time"),
@@ -135,22 +155,21 @@ def _code_of(message: str) -> str:
     return next((code for part, code in _CODES if part in message), "signature.invalid")
 
 
-def _signed_at(verifier: Any, material: Any) -> datetime:
-    """The earliest proven time."""
-    times: list[datetime] = [result.time for result in verifier._establish_time(material)]
-    return min(times)
+def _proven_times(verifier: Any, material: Any) -> list[datetime]:
+    """When it was signed, by each source that holds: time-stamps, and the log's promise."""
+    return [result.time for result in verifier._establish_time(material)]
 
 
 def _certificate(pem: str) -> x509.Certificate:
     """Exactly one certificate: never a bare key in its place (GHSA-fx35-mq7g-6g98)."""
     if len(pem) > _MAX_ANNOTATION:
         raise ParseError("signature.certificate.form", "is too large")
-    certificates = x509.load_pem_x509_certificates(pem.encode())
-    if len(certificates) != 1:
-        raise ParseError(
-            "signature.certificate.form", f"{len(certificates)} certificates where one is needed"
-        )
-    return certificates[0]
+    if pem.count("-----BEGIN ") != 1:  # another reader might take the other block, a key, say
+        raise ParseError("signature.certificate.form", "is not exactly one certificate in PEM's form")
+    try:
+        return x509.load_pem_x509_certificate(pem.encode())
+    except ValueError as error:
+        raise ParseError("signature.certificate.form", f"is no certificate: {error}") from error
 
 
 def _base64(text: str, field: str) -> bytes:
@@ -175,9 +194,14 @@ class _LogEntry:
 
     body: str
     integrated_time: int
-    log_id: str
+    log_id: bytes
     index: int
     promise: bytes
+
+    @property
+    def integrated_at(self) -> datetime:
+        """When the log says that it took the entry in."""
+        return datetime.fromtimestamp(self.integrated_time, tz=UTC)
 
     @classmethod
     def parse(cls, signature: LegacySignature) -> _LogEntry:
@@ -189,7 +213,7 @@ class _LogEntry:
         return cls(
             body=payload.text("body", limit=_MAX_ANNOTATION),
             integrated_time=payload.integer("integratedTime", least=1),
-            log_id=payload.text("logID", limit=128),
+            log_id=parse_hex(payload.text("logID", limit=128), field="logID", size=32),
             index=payload.integer("logIndex"),
             promise=_base64(top.text("SignedEntryTimestamp"), "SignedEntryTimestamp"),
         )
@@ -223,11 +247,11 @@ class _LogEntry:
             {
                 "body": self.body,
                 "integratedTime": self.integrated_time,
-                "logID": self.log_id,
+                "logID": self.log_id.hex(),
                 "logIndex": self.index,
             }
         )
-        keyring.verify(key_id=bytes.fromhex(self.log_id), signature=self.promise, data=canonical)
+        keyring.verify(key_id=self.log_id, signature=self.promise, data=canonical)
 
 
 def _as_bundle(

@@ -17,31 +17,31 @@ _GITHUB = "https://github.com/"
 _MAX_VALUE = 4096
 
 _RAW = {
-    1: "issuer_v1",
-    2: "trigger_v1",
-    3: "digest_v1",
-    4: "workflow_name_v1",
-    5: "repository_v1",
-    6: "ref_v1",
+    "1": "issuer_v1",
+    "2": "trigger_v1",
+    "3": "digest_v1",
+    "4": "workflow_name_v1",
+    "5": "repository_v1",
+    "6": "ref_v1",
 }
 _DER = {
-    8: "issuer",
-    9: "build_signer_uri",
-    10: "build_signer_digest",
-    11: "runner_environment",
-    12: "source_repository_uri",
-    13: "source_repository_digest",
-    14: "source_repository_ref",
-    15: "source_repository_identifier",
-    16: "source_repository_owner_uri",
-    17: "source_repository_owner_identifier",
-    18: "build_config_uri",
-    19: "build_config_digest",
-    20: "build_trigger",
-    21: "run_invocation_uri",
-    22: "visibility",
-    23: "deployment_environment",
-    24: "token_subject",
+    "8": "issuer",
+    "9": "build_signer_uri",
+    "10": "build_signer_digest",
+    "11": "runner_environment",
+    "12": "source_repository_uri",
+    "13": "source_repository_digest",
+    "14": "source_repository_ref",
+    "15": "source_repository_identifier",
+    "16": "source_repository_owner_uri",
+    "17": "source_repository_owner_identifier",
+    "18": "build_config_uri",
+    "19": "build_config_digest",
+    "20": "build_trigger",
+    "21": "run_invocation_uri",
+    "22": "visibility",
+    "23": "deployment_environment",
+    "24": "token_subject",
 }
 
 
@@ -102,7 +102,7 @@ def parse_claims(certificate_der: bytes) -> Claims:
         dotted = extension.oid.dotted_string
         if not dotted.startswith(ARC) or not isinstance(extension.value, x509.UnrecognizedExtension):
             continue
-        number = int(dotted.removeprefix(ARC).partition(".")[0])
+        number = dotted.removeprefix(ARC)  # "8.1" is not "8"
         raw = extension.value.value
         if number in _RAW:
             values[_RAW[number]] = _text(raw, dotted)
