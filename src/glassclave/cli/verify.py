@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from glassclave.cli.document import mode_of, read_document, root_of
+from glassclave.cli.document import mode_of, parse_time, read_document, root_of
 from glassclave.cli.style import COLOUR_OPTION, style_of
 from glassclave.cli.terminal import TerminalProgress
-from glassclave.errors import UsageError
+from glassclave.errors import ParseError, RefusedError, UsageError
 from glassclave.streams import CHUNK_SIZE, read_small_file, write_atomically
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ def command(
     if document is not None:
         roots = None if attestation_root is None else (root_of(attestation_root),)
         mode = mode_of(nonce=nonce, historical=historical, at=at, max_age=None)
-        judged = Document(data=read_document(document), mode=mode, roots=roots)
-    elif nonce is not None or historical or attestation_root is not None:
+        judged = Document(data=_readable(read_document(document), document), mode=mode, roots=roots)
+    elif nonce is not None or historical or attestation_root is not None or at is not None:
         raise UsageError("verify.document.missing", "there is no document to judge", hint="--document FILE")
     request = VerifyRequest(
         reference=parse_reference(reference),
@@ -91,23 +92,26 @@ def command(
     )
     config = None if trust_config is None else read_small_file(Path(trust_config), limit=_TRUST_LIMIT)
     trust = load_trust(config, source=trust_config or "Sigstore")
+    progress = TerminalProgress(quiet=as_json)
     outcome = verify_reference(
         request,
         registry=Registry(DockerConfig(os.environ)),
         signatures=SigstoreVerifier(trust),
-        progress=TerminalProgress(quiet=True),
+        progress=progress,
     )
+    progress.close()
     verdict = outcome.verdict
-    if save is not None and verdict.passed and outcome.image is not None and outcome.predicate is not None:
-        from glassclave.provenance.predicate import predicate_json
+    with closing(outcome):
+        if save is not None and outcome.image is not None and outcome.predicate is not None:
+            from glassclave.provenance.predicate import predicate_json
 
-        _save(save, outcome.image, predicate_json(outcome.predicate))
+            _save(save, outcome.image, predicate_json(outcome.predicate))
     if page is not None:
         from glassclave.clients.clock import now
         from glassclave.report.html import verdict_page
 
         with write_atomically(page) as file:
-            file.write(verdict_page(verdict, at=now()).encode())
+            file.write(verdict_page(verdict, at=now() if at is None else parse_time(at)).encode())
     if as_json:
         click.echo(json_text(verdict_record(verdict)))
     else:
@@ -151,9 +155,24 @@ def _policy(
     )
 
 
+def _readable(data: bytes, source: str) -> bytes:
+    """The document, refused before anything is fetched where it is none. What it says is judged later."""
+    from glassclave.attestation.document import parse_document
+
+    try:
+        parse_document(data)
+    except ParseError as error:
+        error.source = source
+        raise
+    except RefusedError:
+        pass  # a document of another kind: the verdict names it
+    return data
+
+
 def _save(directory: Path, image: BinaryIO, measurements: bytes) -> None:
-    """The judged bytes themselves, not another download."""
+    """The judged bytes, not another download. No crash leaves an image beside another's measurements."""
     directory.mkdir(parents=True, exist_ok=True)
+    (directory / "image.measurements.json").unlink(missing_ok=True)
     with write_atomically(directory / "image.eif") as file:
         image.seek(0)
         while piece := image.read(CHUNK_SIZE):
