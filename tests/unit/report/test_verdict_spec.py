@@ -27,6 +27,7 @@ JUDGING = (
     "policy",
     "flows/verify.py",
     "flows/evidence.py",
+    "clients/sigstore_keys.py",
     "clients/sigstore_verifier.py",
     "oci/artifact.py",
     "provenance/claims.py",
