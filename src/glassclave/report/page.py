@@ -11,6 +11,7 @@ from datetime import datetime
 from glassclave.attestation.appraisal import DocumentAppraisal
 from glassclave.attestation.content import time_text
 from glassclave.attestation.expectation import Live
+from glassclave.policy.model import DEFAULT_SOURCE_REFS, Policy
 from glassclave.policy.verdict import Level, Verdict
 from glassclave.provenance.evidence import VerifiedSignature
 from glassclave.provenance.predicate import MeasurementPredicate, predicate_record
@@ -269,19 +270,37 @@ def _unchecked(verdict: Verdict) -> Iterator[str]:
 def _commands(verdict: Verdict) -> Iterator[Step]:
     pinned = _pinned(verdict)
     trust = "" if verdict.trust.public_good else " --trust-config FILE"
-    repository = shlex.quote(verdict.policy.repository)
-    yield Step("Judge it again:", f"glassclave verify {shlex.quote(pinned)} --repo {repository}{trust}")
-    signature = verdict.signature
-    if signature is not None and signature.claims.san_uri is not None and signature.claims.issuer is not None:
+    demands = _demands(verdict.policy)
+    yield Step("Judge it again:", f"glassclave verify {shlex.quote(pinned)} {demands}{trust}")
+    claims = None if verdict.signature is None else verdict.signature.claims
+    # Of a signer who was refused no command is offered: it would succeed.
+    if claims is not None and claims.issuer and claims.san_uri and _whole(verdict, "identity"):
+        pointed = "" if verdict.trust.public_good else ", pointed at the same trust root"
         yield Step(
-            "Check the signature with another program (cosign)"
-            + ("" if verdict.trust.public_good else ", pointed at the same trust root")
-            + ":",
-            f"cosign verify --certificate-oidc-issuer {shlex.quote(signature.claims.issuer)}"
-            f" --certificate-identity {shlex.quote(signature.claims.san_uri)} {shlex.quote(pinned)}",
+            f"Check the signature with another program (cosign){pointed}:",
+            f"cosign verify --certificate-oidc-issuer {shlex.quote(claims.issuer)}"
+            f" --certificate-identity {shlex.quote(claims.san_uri)} {shlex.quote(pinned)}",
         )
     yield Step("Fetch the files (oras), then measure the image:", f"oras pull {shlex.quote(pinned)}")
     yield Step("", "glassclave describe FILE.eif")
+
+
+def _demands(policy: Policy) -> str:
+    """The options that ask for this policy; a policy that no options can ask for stands in a file."""
+    words = ["--repo", policy.repository]
+    if policy.signer_workflow is not None:
+        words += ["--signer-workflow", policy.signer_workflow]
+    if policy.source_refs != DEFAULT_SOURCE_REFS:
+        words += [word for ref in policy.source_refs for word in ("--source-ref", ref)]
+    if policy.source_digest is not None:
+        words += ["--source-digest", policy.source_digest]
+    asked = Policy(
+        repository=policy.repository,
+        signer_workflow=policy.signer_workflow,
+        source_refs=policy.source_refs,
+        source_digest=policy.source_digest,
+    )
+    return shlex.join(words) if asked == policy else "--policy FILE"
 
 
 def _pinned(verdict: Verdict) -> str:

@@ -1,0 +1,45 @@
+"""The glance into a bundle: a type or nothing, never an error, whatever the bytes."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from glassclave.provenance.bundle import claimed_predicate_type
+
+
+def bundle(payload: bytes) -> bytes:
+    return json.dumps({"dsseEnvelope": {"payload": base64.b64encode(payload).decode()}}).encode()
+
+
+def test_the_type_inside_is_found() -> None:
+    assert claimed_predicate_type(bundle(b'{"predicateType":"https://slsa.dev/provenance/v1"}')) == (
+        "https://slsa.dev/provenance/v1"
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"{}",
+        b'{"messageSignature":{}}',
+        b'{"dsseEnvelope":[]}',
+        b'{"dsseEnvelope":{"payload":1}}',
+        b'{"dsseEnvelope":{"payload":"*"}}',
+        '{"dsseEnvelope":{"payload":"é"}}'.encode(),
+        b'{"dsseEnvelope":{"payload":"AA=="},"dsseEnvelope":{}}',
+        bundle(b""),
+        bundle(b"{}"),
+        bundle(b'{"predicateType":1}'),
+        bundle(b'{"predicateType":"' + b"x" * 2000 + b'"}'),
+        bundle(b"[" * 100_000),
+        b"[" * 100_000,
+    ],
+)
+def test_anything_else_has_none(data: bytes) -> None:
+    assert claimed_predicate_type(data) is None
