@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,6 +24,15 @@ from glassclave.fields import Fields
 
 _MOST_KEYS = 64
 _MOST_CERTIFICATES = 16
+
+
+@contextmanager
+def odd_names_pass() -> Iterator[None]:
+    """Without `cryptography`'s warning about a name of unusual length (a country of three letters):
+    what is printed is not for the maker of a certificate to decide."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Attribute's length must be", category=UserWarning)
+        yield
 
 
 @dataclass(frozen=True, slots=True)

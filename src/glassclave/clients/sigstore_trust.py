@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glassclave.clients.sigstore_keys import Authority, TrustedKeys, read_keys
+from glassclave.clients.sigstore_keys import Authority, TrustedKeys, odd_names_pass, read_keys
 from glassclave.errors import ParseError, UnavailableError
 from glassclave.fields import Fields, parse_json
 from glassclave.provenance.evidence import TrustRoot
@@ -36,7 +36,8 @@ def load_trust(config: bytes | None, *, source: str = "the trust configuration")
 
     Raises `ParseError` ``trust.form``; `UnavailableError` ``trust.unavailable`` where TUF cannot be reached.
     """
-    return _public_good() if config is None else _from_file(config, source)
+    with odd_names_pass():
+        return _public_good() if config is None else _from_file(config, source)
 
 
 def _public_good() -> Trust:
@@ -110,15 +111,17 @@ def _fingerprint(document: object) -> str:
 
 
 def _name(authorities: tuple[Authority, ...]) -> str:
-    """How people call a custom root: the subject of its last certificate."""
+    """How people call a custom root: organization and name of its last certificate."""
     from cryptography import x509
+    from cryptography.x509.oid import NameOID
 
     for authority in authorities:
         try:
             subject = x509.load_der_x509_certificate(authority.chain[-1]).subject
         except (ValueError, IndexError, x509.InvalidVersion):
             continue
-        values = [str(attribute.value) for attribute in subject]
+        telling = (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME)
+        values = [str(one.value) for oid in telling for one in subject.get_attributes_for_oid(oid)]
         if values:
             return ", ".join(values)
     return "unnamed"

@@ -6,7 +6,6 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from glassclave.clients.sigstore_signer import open_signer
 from glassclave.clients.sigstore_trust import load_trust
 from glassclave.clients.sigstore_verifier import SigstoreVerifier
-from glassclave.errors import GlassclaveError, ParseError, UsageError
+from glassclave.errors import GlassclaveError
 from glassclave.provenance.cosign import SIGN_PREDICATE_TYPE, LegacySignature, build_payload, signed_digest
 from glassclave.provenance.statement import build_statement
 from glassclave_sandbox.services import Services
@@ -148,35 +147,3 @@ def test_another_trust_root_accepts_neither(signed: Signed) -> None:
     assert code_of(lambda: signed.foreign.verify_bundle(signed.bundle)) == "signature.trust-root"
     assert code_of(lambda: signed.foreign.verify_legacy(signed.legacy)) == "signature.trust-root"
     assert code_of(lambda: signed.foreign.verify_legacy(without)) == "signature.trust-root"
-
-
-def test_a_custom_root_says_its_name_and_a_layout_free_fingerprint(tmp_path: Path) -> None:
-    with Services(tmp_path, registry=False) as services:
-        whole = load_trust(services.trust_config.read_bytes()).identity
-        root = services.trusted_root.read_bytes()
-        alone = load_trust(json.dumps(json.loads(root), indent=7).encode()).identity
-    assert whole == alone
-    assert "SANDBOX" in whole.name
-    assert not whole.public_good
-
-
-@pytest.mark.parametrize("data", [b"{}", b"[]", b"x", b'{"mediaType":"x","certificateAuthorities":[]}'])
-def test_a_file_that_is_no_trust_is_refused(data: bytes) -> None:
-    with pytest.raises(ParseError):
-        load_trust(data)
-
-
-def test_a_root_alone_cannot_sign(tmp_path: Path) -> None:
-    with Services(tmp_path, registry=False) as services:
-        trust = load_trust(services.trusted_root.read_bytes())
-        with pytest.raises(UsageError) as caught, open_signer(trust, services.token()):
-            pass
-    assert caught.value.code == "sign.config.none"
-
-
-def test_a_token_that_fulcio_refuses_is_a_typed_error(tmp_path: Path) -> None:
-    with Services(tmp_path, registry=False) as services:
-        trust = load_trust(services.trust_config.read_bytes())
-        forged = services.token()[:-8] + "AAAAAAAA"
-        assert code_of(lambda: open_signer(trust, forged).__enter__()).startswith("sign.")
-        assert code_of(lambda: open_signer(trust, "no token").__enter__()) == "sign.identity.form"
