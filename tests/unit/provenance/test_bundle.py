@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 
 import pytest
 
 from glassclave.provenance.bundle import claimed_predicate_type
+
+VECTORS = Path(__file__).resolve().parents[2] / "vectors" / "sigstore"
 
 
 def bundle(payload: bytes) -> bytes:
@@ -18,6 +21,12 @@ def test_the_type_inside_is_found() -> None:
     assert claimed_predicate_type(bundle(b'{"predicateType":"https://slsa.dev/provenance/v1"}')) == (
         "https://slsa.dev/provenance/v1"
     )
+
+
+def test_real_bundles_over_a_statement_and_over_bytes() -> None:
+    stated = (VECTORS / "real2.dsse.json").read_bytes()
+    assert claimed_predicate_type(stated) == "https://sigstore.dev/cosign/sign/v1"
+    assert claimed_predicate_type((VECTORS / "real2.bundle.json").read_bytes()) is None
 
 
 @pytest.mark.parametrize(

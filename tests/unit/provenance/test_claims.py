@@ -38,7 +38,11 @@ GOOD = {
 }
 
 
-def certificate(extensions: dict[int, bytes], names: list[x509.GeneralName] | None = None) -> bytes:
+def certificate(
+    extensions: dict[int, bytes],
+    names: list[x509.GeneralName] | None = None,
+    more: tuple[x509.UnrecognizedExtension, ...] = (),
+) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
         x509.CertificateBuilder()
@@ -53,9 +57,12 @@ def certificate(extensions: dict[int, bytes], names: list[x509.GeneralName] | No
             critical=True,
         )
     )
-    for number, value in extensions.items():
-        oid = x509.ObjectIdentifier(f"{ARC}{number}")
-        builder = builder.add_extension(x509.UnrecognizedExtension(oid, value), critical=False)
+    claims = (
+        x509.UnrecognizedExtension(x509.ObjectIdentifier(f"{ARC}{number}"), value)
+        for number, value in extensions.items()
+    )
+    for extension in (*claims, *more):
+        builder = builder.add_extension(extension, critical=False)
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
@@ -110,6 +117,22 @@ def test_two_claims_that_contradict_each_other_are_refused(change: dict[int, byt
 )
 def test_claims_of_another_form_are_refused(value: bytes) -> None:
     assert code_of({**GOOD, 20: value}) == "signature.certificate.claim"
+
+
+@pytest.mark.parametrize("below", ["8.1", "12.0", "1.8"])
+def test_an_extension_below_a_claims_number_is_not_that_claim(below: str) -> None:
+    """Its value would be read last, over the claim's own."""
+    oid = x509.ObjectIdentifier(ARC + below)
+    evil = x509.UnrecognizedExtension(oid, utf8("https://github.com/acme/evil"))
+    assert parse_claims(certificate(GOOD, more=(evil,))) == parse_claims(certificate(GOOD))
+
+
+def test_a_claim_of_two_length_bytes_is_read() -> None:
+    long = "x" * 300
+    value = b"\x0c\x82" + len(long).to_bytes(2, "big") + long.encode()
+    assert parse_claims(certificate({**GOOD, 24: value})).token_subject == long
+    assert code_of({**GOOD, 24: b"\x0c\x82\x00\xff" + b"x" * 255}) == "signature.certificate.claim"
+    assert code_of({**GOOD, 24: b"\x0c\x83\x00\x01\x2c" + b"x" * 300}) == "signature.certificate.claim"
 
 
 def test_exactly_one_subject_name() -> None:
