@@ -54,7 +54,8 @@ def command(
     published = publish_image(
         request,
         registry=registry,
-        open_signer=lambda: open_signer(trust, token),
+        # Asked for again: a job's token lives for minutes, and the push before may take longer.
+        open_signer=lambda: open_signer(trust, token if identity_token else ambient_token()),
         read_back=lambda pinned, claims: read_back(
             pinned, claims, registry=registry, signatures=SigstoreVerifier(trust), progress=progress
         ),
