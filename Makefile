@@ -51,7 +51,7 @@ soak: env ## the property and fuzz tests with far more examples, drawn by chance
 	GLASSCLAVE_EXAMPLES=soak $(PYTEST) -n $(WORKERS) --timeout 0 tests/property tests/fuzz $(ARGS)
 
 bootstrap: env ## kernel and init rebuilt from source, compared byte for byte (SOURCE=FILE takes a source archive)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/bootstrap.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements/bootstrap.txt
 	$(BIN)/python bootstrap/build.py $(if $(SOURCE),--source $(SOURCE)) $(ARGS)
 
 docs: env ## every link and every schema in the documents

@@ -33,7 +33,10 @@ checksum() { cat "$@" | sha256sum | cut -d' ' -f1; }
 wanted=$(checksum requirements/dev.txt)
 if [ "$(cat "$VENV/.requirements" 2>/dev/null)" != "$wanted" ]; then
   echo "environment: installing requirements/dev.txt (every file is checked against its hash)"
-  run_pip install --quiet --require-hashes --only-binary :all: -r requirements/dev.txt
+  # --no-deps: the file is the whole closure. Resolving it again lets a later release of a package that is wanted
+  # with an extra (pydantic[email]) stop the installation, although the file pins it (pip 23.2, seen 2026-11-24).
+  run_pip install --quiet --no-deps --require-hashes --only-binary :all: -r requirements/dev.txt
+  run_pip check --quiet || stop "requirements/dev.txt is not complete: make requirements"
   echo "$wanted" > "$VENV/.requirements"
 fi
 
