@@ -1,11 +1,16 @@
 # The doors of the house. `make test` and `make demo` set up all they need; a second run starts at once.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env demo test unit lint type peers first-peers acceptance bench soak bootstrap docs requirements clean
+.PHONY: help env demo test unit lint type peers first-peers acceptance bench soak bootstrap example docs requirements clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 2
+# A QEMU that was put beside the peers is found without being named.
+QEMU := $(wildcard .peers/bin/qemu-system-x86_64)
+ifneq ($(QEMU),)
+export GLASSCLAVE_QEMU ?= $(CURDIR)/$(QEMU)
+endif
 # More options for pytest, e.g. make soak ARGS='-k eif'
 ARGS ?=
 
@@ -18,7 +23,7 @@ env: .venv/.ready ## the environment .venv, from hashed requirements
 	@bash tools/environment.sh
 
 demo: env first-peers ## from a container image to a verdict, on loopback, in under a minute
-	@$(BIN)/glassclave demo
+	@$(BIN)/glassclave demo $(ARGS)
 
 test: lint first-peers ## lint, then every test but the acceptance tests
 	$(PYTEST) -n $(WORKERS) --dist loadgroup -m "not acceptance" $(ARGS)
@@ -54,6 +59,10 @@ bootstrap: env ## kernel and init rebuilt from source, compared byte for byte (S
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements/bootstrap.txt
 	$(BIN)/python bootstrap/build.py $(if $(SOURCE),--source $(SOURCE)) $(ARGS)
 
+example: env ## the example's container image compiled anew, compared byte for byte
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r examples/hello/requirements.txt
+	$(BIN)/python examples/hello/make_layout.py $(ARGS)
+
 docs: env ## every link and every schema in the documents
 	$(BIN)/python tools/check_docs.py
 
@@ -63,6 +72,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --
 requirements: env ## the hashed requirements, from requirements/*.in (UPGRADE=1 takes the newest versions)
 	@for name in runtime dev bootstrap; do \
 	  $(UV_COMPILE) $(if $(UPGRADE),--upgrade) -o requirements/$$name.txt requirements/$$name.in || exit 1; done
+	cp requirements/bootstrap.txt examples/hello/requirements.txt
 
 clean: ## removes what make made, but not the peers
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -22,7 +22,7 @@ SECOND=(cosign-3 crane oras-1.3 refregistry "${SIGSTORE[@]}" eif_build nitro-cli
 COSIGN3=v3.1.3 CRANE=v0.22.1 ORAS13=v1.3.6 FULCIO=v1.8.8 TSA=v2.1.3 TRILLIAN=v1.8.0 CTFE=v1.4.0 REKOR=v1.5.4 REKOR_TILES=v2.3.0
 EIF_BUILD=0.2.1 NITRO_CLI=1.5.2
 # What QEMU with the nitro-enclave machine needs at run time, and what makes the images of the tests.
-SYSTEM=(libcbor0.8 libfdt1 libpixman-1-0 libglib2.0-0 libgnutls30 seabios qemu-system-data debootstrap zstd xz-utils openssl busybox-static)
+SYSTEM=(libcbor0.8 libfdt1 libpixman-1-0 libglib2.0-0 libgnutls30 seabios qemu-system-data debootstrap zstd xz-utils openssl busybox-static cpio)
 
 say() { printf 'peers: %s\n' "$*"; }
 missing() { say "cannot have $1: $2"; FAILED+=("$1"); printf '%s\n' "$2" > "$MISSING/$1"; }

@@ -160,6 +160,7 @@ def _install(root: Path) -> None:
     how = [
         "--quiet",
         "--no-compile",
+        "--no-deps",
         "--require-hashes",
         "--only-binary",
         ":all:",

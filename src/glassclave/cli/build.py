@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from glassclave.cli.arguments import as_typed, check_output, parse_seconds, split_words
-from glassclave.cli.terminal import TerminalProgress, megabytes
+from glassclave.cli.terminal import TerminalProgress
 from glassclave.errors import UsageError
 from glassclave.escaping import escape_untrusted
 from glassclave.image.config import ProcessOptions
@@ -18,6 +18,7 @@ from glassclave.provenance.claimed import PRESERVE
 from glassclave.ramdisk.application import LayoutOptions, LayoutReport
 from glassclave.ramdisk.bootstrap import LAYOUT_MTIME
 from glassclave.report.records import json_text
+from glassclave.sizes import megabytes
 
 if TYPE_CHECKING:
     from glassclave.flows.build import BuildResult
@@ -164,7 +165,7 @@ def _tree_line(size: int, layout: LayoutReport) -> str:
         if count
     ]
     made = f"; {' and '.join(changed)} made constant" if changed else ""
-    return f"{layout.entries:,} entries, {megabytes(size)}{made}"
+    return f"{layout.entries:,} entr{'y' if layout.entries == 1 else 'ies'}, {megabytes(size)}{made}"
 
 
 def _bootstrap_line(result: BuildResult) -> str:

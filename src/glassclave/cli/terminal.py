@@ -7,14 +7,10 @@ import time
 from typing import TextIO
 
 from glassclave.escaping import escape_untrusted
+from glassclave.sizes import megabytes
 
 _REDRAW_SECONDS = 0.1
 _QUIET_FOR_SECONDS = 1.0
-
-
-def megabytes(size: int) -> str:
-    """``413.9 MB`` (10^6 bytes), thousands grouped."""
-    return f"{size / 1_000_000:,.1f} MB"
 
 
 class TerminalProgress:

@@ -73,11 +73,7 @@ def publish_image(
         raise UsageError(
             "publish.tag", "name a tag and no digest to publish under", field=str(request.reference)[:120]
         )
-    with open_source(request.image) as source:
-        file = measure_file(source, name=str(request.image), progress=progress)
-        predicate = _load_predicate(request, file)
-        plan = _plan(request, source, file, predicate)
-        _push_artifact(registry, request.reference, source, plan, progress)
+    plan, predicate = push_by_digest(request, registry=registry, progress=progress)
     pinned = request.reference.pinned(plan.digest)
     with open_signer() as signer:
         log_index, predicate = _sign(registry, pinned, plan, predicate, signer, progress)
@@ -87,6 +83,18 @@ def publish_image(
     _move_tag(registry, request.reference, plan)
     progress.step("tag", f"{request.reference.tag} now names {plan.digest}")
     return Published(reference=pinned, log_index=log_index, claims=claims, predicate=predicate)
+
+
+def push_by_digest(
+    request: PublishRequest, *, registry: RegistryWriter, progress: Progress
+) -> tuple[ArtifactPlan, MeasurementPredicate]:
+    """Measure the image and put the artifact into the registry, unsigned and under no tag."""
+    with open_source(request.image) as source:
+        file = measure_file(source, name=str(request.image), progress=progress)
+        predicate = _load_predicate(request, file)
+        plan = _plan(request, source, file, predicate)
+        _push_artifact(registry, request.reference, source, plan, progress)
+    return plan, predicate
 
 
 def _load_predicate(request: PublishRequest, file: MeasuredFile) -> MeasurementPredicate:

@@ -20,6 +20,7 @@ from glassclave.image.spool import is_in_memory, spool_folder
 from glassclave.image.store import ArchiveStore, DirectoryStore, open_archive
 from glassclave.image.tree import FileTree
 from glassclave.progress import Progress
+from glassclave.sizes import megabytes
 
 DEFAULT_ARCHITECTURE = "amd64"
 """Of a directory, which does not say: never taken from the machine that builds (promise 1)."""
@@ -121,7 +122,7 @@ def _merged(stored: StoredImage, options: SourceOptions, progress: Progress) -> 
             Layer(data, layer.name) for layer, data in zip(stored.layers, decoded, strict=True)
         )
     count = len(stored.layers)
-    progress.step("layers", f"{count} layer{'s' * (count != 1)}, {size / 1_000_000:,.1f} MB as stored")
+    progress.step("layers", f"{count} layer{'s' * (count != 1)}, {megabytes(size)} as stored")
     return tree
 
 

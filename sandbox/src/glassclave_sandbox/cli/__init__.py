@@ -16,6 +16,7 @@ from glassclave_sandbox import __version__
 VERBS = {
     "run": "boot an enclave image in QEMU, with vsock",
     "services": "a Sigstore and an OCI registry on loopback",
+    "attest": "the attestation document of an image, under a test root",
 }
 
 INTERRUPTED = 130

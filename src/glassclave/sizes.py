@@ -1,0 +1,8 @@
+"""Sizes as people read them."""
+
+from __future__ import annotations
+
+
+def megabytes(size: int) -> str:
+    """``413.9 MB`` (10^6 bytes), thousands grouped; ``30.7 kB`` where that would be nought point nothing."""
+    return f"{size / 1000:.1f} kB" if size < 100_000 else f"{size / 1_000_000:,.1f} MB"
