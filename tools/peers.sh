@@ -21,8 +21,10 @@ SECOND=(cosign-3 crane oras-1.3 refregistry "${SIGSTORE[@]}" eif_build nitro-cli
 # The newest that Go 1.26 builds.
 COSIGN3=v3.1.3 CRANE=v0.22.1 ORAS13=v1.3.6 FULCIO=v1.8.8 TSA=v2.1.3 TRILLIAN=v1.8.0 CTFE=v1.4.0 REKOR=v1.5.4 REKOR_TILES=v2.3.0
 EIF_BUILD=0.2.1 NITRO_CLI=1.5.2
-# What QEMU with the nitro-enclave machine needs at run time, and what makes the images of the tests.
-SYSTEM=(libcbor0.8 libfdt1 libpixman-1-0 libglib2.0-0 libgnutls30 seabios qemu-system-data debootstrap zstd xz-utils openssl busybox-static cpio)
+# What QEMU with the nitro-enclave machine needs at run time, what makes the images of the tests, and the libraries of buildah,
+# which starts itself anew with an empty environment for every RUN: a path to libraries beside it does not get there.
+SYSTEM=(libcbor0.8 libfdt1 libpixman-1-0 libglib2.0-0 libgnutls30 seabios qemu-system-data debootstrap zstd xz-utils openssl busybox-static cpio
+  libgpgme11 libdevmapper1.02.1 libsubid4 libseccomp2)
 
 say() { printf 'peers: %s\n' "$*"; }
 missing() { say "cannot have $1: $2"; FAILED+=("$1"); printf '%s\n' "$2" > "$MISSING/$1"; }

@@ -51,7 +51,7 @@ class RealImages:
 def real_images() -> RealImages:
     """Both images, made if this machine does not have them; skipped with the reason where they cannot be."""
     umoci = peer("umoci")
-    suite, mirror = _suite_and_mirror()
+    suite, mirror = suite_and_mirror()
     folder = PEERS / "images" / f"{suite}-{_recipe()}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / "lock").open("w") as lock:  # several workers, or several runs, want them at once
@@ -71,7 +71,7 @@ def _recipe() -> str:
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
-def _suite_and_mirror() -> tuple[str, str]:
+def suite_and_mirror() -> tuple[str, str]:
     """This machine's own Debian, from its own apt configuration."""
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
         pytest.skip("a Debian root needs debootstrap (`make test` brings it, as root on Debian) and root")
