@@ -1,4 +1,4 @@
-"""Our artifact: one EIF and the documents about it in one OCI image manifest (``docs/spec/artifact-v1.md``).
+"""Our artifact: one EIF and the documents about it in one OCI image manifest (``docs/spec/artifact.md``).
 
 The same files always give the same manifest digest: nothing in it comes from a clock. The ``PCR0``…
 annotations are hints for people who look at the manifest; nothing is ever judged by them alone.
