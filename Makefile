@@ -1,7 +1,7 @@
 # The doors of the house. `make test` and `make demo` set up all they need; a second run starts at once.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env demo test unit lint type peers first-peers acceptance bench soak bootstrap example docs requirements clean
+.PHONY: help env demo test unit lint type peers first-peers acceptance bench soak bootstrap example pictures docs requirements clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
@@ -62,6 +62,9 @@ bootstrap: env ## kernel and init rebuilt from source, compared byte for byte (S
 example: env ## the example's container image compiled anew, compared byte for byte
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r examples/hello/requirements.txt
 	$(BIN)/python examples/hello/make_layout.py $(ARGS)
+
+pictures: env ## docs/pictures anew, from real runs
+	$(BIN)/python tools/pictures.py
 
 docs: env ## every link and every schema in the documents
 	$(BIN)/python tools/check_docs.py

@@ -61,7 +61,15 @@ def test_buildah_makes_the_same_program(
     base = run(buildah, *store, "from", "scratch", env=env).strip()
     run(buildah, *store, "add", base, root, "/", env=env)
     run(buildah, *store, "commit", base, "localhost/base", env=env)
-    build = ("bud", "--build-arg", "BUILDER=localhost/base", "-t", "localhost/hello:1.0")
+    build = (
+        "bud",
+        "--ulimit",
+        "nofile=65536:65536",
+        "--build-arg",
+        "BUILDER=localhost/base",
+        "-t",
+        "localhost/hello:1.0",
+    )
     run(buildah, *store, *build, context, env=env)
     layout = tmp_path / "layout"
     run(buildah, *store, "push", "localhost/hello:1.0", f"oci:{layout}:1.0", env=env)

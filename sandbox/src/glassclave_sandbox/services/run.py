@@ -154,9 +154,11 @@ class Services:
         self._pem("tsa").write_bytes(_chain(keys.timestamps.chain))
 
     def write_environment(self, **claims: str) -> Path:
-        """``env.sh`` with `environment`, to be sourced by a shell."""
+        """``env.sh`` with `environment` and ``SANDBOX_REGISTRY``, to be sourced by a shell."""
         path = self.state / "env.sh"
         variables = self.environment(**claims)
+        if self.registry:
+            variables["SANDBOX_REGISTRY"] = self.registry
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()]
         path.write_text("".join(lines), encoding="utf-8")
         return path
