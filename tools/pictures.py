@@ -12,14 +12,13 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 from glassclave_sandbox.services import Services
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"
-COLUMNS = 100
+COLUMNS = 118
 REPOSITORY = "acme/enclave"
 _COLOURS = {
     "31": "#ff7b72",
@@ -34,29 +33,49 @@ _CODE = re.compile(r"\x1b\[([0-9;]*)m")
 _LINE, _CHARACTER, _MARGIN = 19, 8.4, 16
 
 
-def spans(line: str) -> Iterable[str]:
-    """A line with its colours as tspans."""
-    style: list[str] = []
-    for index, part in enumerate(_CODE.split(line)):
+Piece = tuple[str, frozenset[str]]
+
+
+def rows(text: str) -> list[list[Piece]]:
+    """Lines as a terminal of `COLUMNS` columns shows them: each a list of pieces with their codes."""
+    lines: list[list[Piece]] = [[]]
+    codes: frozenset[str] = frozenset()
+    column = 0
+    for index, part in enumerate(_CODE.split(text)):
         if index % 2:
-            codes = part.split(";")
-            style = [] if codes in (["0"], [""]) else [*style, *codes]
-        elif part:
-            colour = next((_COLOURS[code] for code in style if code in _COLOURS), "#e6edf3")
-            look = ' font-weight="bold"' if "1" in style else ""
-            look += ' font-style="italic"' if "3" in style else ""
-            yield f'<tspan fill="{colour}"{look}>{html.escape(part)}</tspan>'
+            codes = frozenset() if part in ("0", "") else codes | set(part.split(";"))
+            continue
+        for number, line in enumerate(part.split("\n")):
+            if number:
+                lines.append([])
+                column = 0
+            while line:
+                piece, line = line[: COLUMNS - column], line[COLUMNS - column :]
+                lines[-1].append((piece, codes))
+                column += len(piece)
+                if line:
+                    lines.append([])
+                    column = 0
+    return lines
+
+
+def span(piece: Piece) -> str:
+    """A piece of a line with its colour."""
+    text, codes = piece
+    colour = next((_COLOURS[code] for code in sorted(codes) if code in _COLOURS), "#e6edf3")
+    look = ' font-weight="bold"' if "1" in codes else ""
+    look += ' font-style="italic"' if "3" in codes else ""
+    return f'<tspan fill="{colour}"{look}>{html.escape(text)}</tspan>'
 
 
 def picture(text: str) -> str:
     """An SVG of a terminal that shows ``text``."""
-    lines = text.rstrip("\n").split("\n")
-    longest = max(len(_CODE.sub("", line)) for line in lines)
-    width, height = round(longest * _CHARACTER) + 2 * _MARGIN, len(lines) * _LINE + 2 * _MARGIN
+    lines = rows(text.rstrip("\n"))
+    width, height = round(COLUMNS * _CHARACTER) + 2 * _MARGIN, len(lines) * _LINE + 2 * _MARGIN
     drawn = []
     for number, line in enumerate(lines):
         place = f'x="{_MARGIN}" y="{_MARGIN + 14 + number * _LINE}"'
-        drawn.append(f'<text {place} xml:space="preserve">{"".join(spans(line))}</text>\n')
+        drawn.append(f'<text {place} xml:space="preserve">{"".join(map(span, line))}</text>\n')
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="{_FONTS}" font-size="14">\n'
@@ -101,7 +120,7 @@ def take(folder: Path) -> dict[str, str]:
             said = run(*question, "--color", "always", folder=folder)
             pictures[name] = shown(" ".join(question), said)
     said = run("glassclave", "demo", "--color", "always", folder=folder)
-    pictures["attacks"] = said[said.index("\x1b[1m8  ") :]
+    pictures["attacks"] = said[said.index("\x1b[1m8  ") : said.index("  --folder")]
     return pictures
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -61,10 +62,11 @@ def test_buildah_makes_the_same_program(
     base = run(buildah, *store, "from", "scratch", env=env).strip()
     run(buildah, *store, "add", base, root, "/", env=env)
     run(buildah, *store, "commit", base, "localhost/base", env=env)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     build = (
         "bud",
         "--ulimit",
-        "nofile=65536:65536",
+        f"nofile={limit}:{limit}",
         "--build-arg",
         "BUILDER=localhost/base",
         "-t",

@@ -23,6 +23,7 @@ from glassclave.sizes import megabytes
 if TYPE_CHECKING:
     from glassclave.flows.build import BuildResult
 
+_LONGEST_NAME = 1024
 _RULE_WORDS = {"pyc": ".pyc headers"}
 """What the tree line calls the files that a normalizer changed."""
 
@@ -123,6 +124,9 @@ def command(
     from glassclave.image.decode import DEFAULT_LIMIT
 
     check_output(source, output)
+    for option, text in (("--name", name), ("--image-version", image_version)):
+        if len(text) > _LONGEST_NAME:
+            raise UsageError("build.name", f"{option} has {len(text):,} characters, at most {_LONGEST_NAME}")
     request = BuildRequest(
         output=output,
         name=as_typed(name),

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from glassclave.cli.terminal import TerminalProgress
-from glassclave.streams import read_small_file
+from glassclave.streams import open_source, read_small_file
 
 _TRUST_LIMIT = 4 << 20
 _TOKEN_LIMIT = 65536
@@ -33,7 +33,7 @@ def command(
     """Push an image, sign it keyless, read everything back as a consumer does, then move the tag."""
     from glassclave.clients.credentials import DockerConfig
     from glassclave.clients.registry import Registry
-    from glassclave.clients.sigstore_signer import ambient_token, open_signer
+    from glassclave.clients.sigstore_signer import ambient_token, check_signing, open_signer
     from glassclave.clients.sigstore_trust import load_trust
     from glassclave.clients.sigstore_verifier import SigstoreVerifier
     from glassclave.flows.publish import PublishRequest, publish_image
@@ -42,6 +42,8 @@ def command(
     from glassclave.report.records import json_text
 
     request = PublishRequest(image=image, reference=parse_reference(reference), measurements=measurements)
+    with open_source(image):  # what is wrong here is said before the network is asked for anything
+        pass
     config = None if trust_config is None else read_small_file(Path(trust_config), limit=_TRUST_LIMIT)
     trust = load_trust(config, source=trust_config or "Sigstore")
     token = (
@@ -49,6 +51,7 @@ def command(
         if identity_token is None
         else read_small_file(Path(identity_token), limit=_TOKEN_LIMIT).decode("ascii", "replace").strip()
     )
+    check_signing(trust, token)
     registry = Registry(DockerConfig(os.environ))
     progress = TerminalProgress(quiet=as_json)
     published = publish_image(

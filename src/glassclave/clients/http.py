@@ -91,6 +91,20 @@ def target_of(url: str) -> Target:
     )
 
 
+def check_leap(here: Target, url: str) -> Target:
+    """Where ``url``, which ``here`` named, points.
+
+    `UnavailableError` ``registry.url`` where it leads from https to plain http: that is on loopback only, and
+    what is far away has no business with the services of this machine.
+    """
+    there = target_of(url)
+    if here.scheme == "https" and there.scheme != "https":
+        raise UnavailableError(
+            "registry.url", f"leads to plain http on {there.shown}; it is not followed", source=here.shown
+        )
+    return there
+
+
 class Reply:
     """An answer whose body has not been read yet."""
 
@@ -169,8 +183,9 @@ class Web:
     ) -> Iterator[Reply]:
         """The answer to one request; with ``follow``, to the end of at most `MAX_REDIRECTS` redirects.
 
-        A redirect to another scheme, host or port is followed without ``Authorization``. Raises
-        `TransientError` ``registry.unavailable``, `UnavailableError` ``registry.tls``, ``registry.redirect``.
+        A redirect to another scheme, host or port is followed without ``Authorization``; none leads from
+        https to plain http. Raises `TransientError` ``registry.unavailable``, `UnavailableError`
+        ``registry.tls``, ``registry.redirect``, ``registry.url``.
         """
         sent = dict(headers)
         for _ in range(MAX_REDIRECTS + 1):
@@ -181,7 +196,7 @@ class Web:
                     yield reply
                     return
                 url = urljoin(reply.url, location)
-                if target_of(url) != reply.target:
+                if check_leap(reply.target, url) != reply.target:
                     sent.pop("Authorization", None)
             finally:
                 reply.close()

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from glassclave.clients.blob_transfer import BlobDownload, BlobUpload, upload_url
 from glassclave.clients.credentials import DOCKER_HUB, Credentials, NoCredentials
-from glassclave.clients.http import Reply, Web, is_loopback, refuse_outage, retrying, target_of
+from glassclave.clients.http import Reply, Web, check_leap, is_loopback, refuse_outage, retrying, target_of
 from glassclave.clients.registry_answers import next_page, not_found, other_digest, refused
 from glassclave.clients.registry_auth import Keyring
 from glassclave.digests import is_oci_digest, sha256_digest
@@ -285,8 +285,9 @@ class Registry:
         """What ``take`` makes of the answer; a challenge of the registry itself is answered once."""
         scope = f"repository:{ref.repository}:{'pull,push' if push else 'pull'}"
         keyring = self._keyring(ref.registry)
-        target = target_of(url)
-        ours = target == target_of(self._url(ref, ""))  # an upload may go to another host: without our login
+        home = target_of(self._url(ref, ""))
+        target = check_leap(home, url)
+        ours = target == home  # an upload may go to another host: without our login
         for is_last in (False, True):
             sent = {**(headers or {}), **(keyring.header(scope) if ours else {})}
             content = None if body is None else body()

@@ -47,27 +47,21 @@ def ambient_token() -> str:
     return token
 
 
+def check_signing(trust: Trust, token: str) -> None:
+    """Whether a certificate can be asked for, without asking: before anything is pushed.
+
+    Raises `UsageError` ``sign.config.none``, ``sign.identity.form``.
+    """
+    _services(trust)
+    _identity(token)
+
+
 @contextmanager
 def open_signer(trust: Trust, token: str) -> Iterator[SigstoreSigner]:
-    """A signer with a certificate for ``token``. Raises `UnavailableError` ``sign.*``."""
-    from sigstore.oidc import IdentityError, IdentityToken
+    """A signer with a certificate for ``token``. Raises `UnavailableError` ``sign.*``, `UsageError`."""
     from sigstore.sign import SigningContext
 
-    config = trust.config
-    if config is None:
-        raise UsageError(
-            "sign.config.none",
-            "the trust configuration names no services to sign with",
-            hint="give a ClientTrustConfig, not only a trusted root",
-        )
-    try:
-        identity = IdentityToken(token)
-    except IdentityError as error:  # its cause says what is wrong and quotes nothing of the token
-        raise UsageError(
-            "sign.identity.form",
-            f"cannot sign with this identity token: {error}: {error.__cause__ or 'too early or too late'}",
-            hint="give a fresh token for the audience sigstore",
-        ) from error
+    config, identity = _services(trust), _identity(token)
     context = _asking("certificate", lambda: SigningContext.from_trust_config(config))
     manager = context.signer(identity)
     signer = _asking("certificate", manager.__enter__)
@@ -76,6 +70,31 @@ def open_signer(trust: Trust, token: str) -> Iterator[SigstoreSigner]:
         yield SigstoreSigner(signer, trust, parse_claims(certificate))
     finally:
         manager.__exit__(None, None, None)
+
+
+def _services(trust: Trust) -> Any:
+    """The configuration of services to sign with."""
+    if trust.config is None:
+        raise UsageError(
+            "sign.config.none",
+            "the trust configuration names no services to sign with",
+            hint="give a ClientTrustConfig, not only a trusted root",
+        )
+    return trust.config
+
+
+def _identity(token: str) -> Any:
+    """The library's view of a token that may be used now."""
+    from sigstore.oidc import IdentityError, IdentityToken
+
+    try:
+        return IdentityToken(token)
+    except IdentityError as error:  # its cause says what is wrong and quotes nothing of the token
+        raise UsageError(
+            "sign.identity.form",
+            f"cannot sign with this identity token: {error}: {error.__cause__ or 'too early or too late'}",
+            hint="give a fresh token for the audience sigstore",
+        ) from error
 
 
 def _asking(what: str, ask: Callable[[], _Result]) -> _Result:

@@ -17,6 +17,7 @@ from glassclave.flows.signatures import push_bundle, push_signature
 from glassclave.oci.artifact import ArtifactPlan, BlobInfo, Titles, plan_artifact
 from glassclave.oci.manifest import MANIFEST_MEDIA_TYPE
 from glassclave.oci.reference import Reference
+from glassclave.oci.referrers import MAX_REFERRERS, find_referrers
 from glassclave.oci.transport import RegistryWriter
 from glassclave.progress import Progress
 from glassclave.provenance.claimed import SourceClaim
@@ -33,16 +34,24 @@ from glassclave.provenance.statement import build_statement
 from glassclave.streams import FileSource, open_source, read_small_file
 
 MAX_MEASUREMENTS = 1 << 20
+_BUNDLES = (SIGN_PREDICATE_TYPE, PREDICATE_TYPE)
+"""Predicate types of the bundles that one publishing adds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishRequest:
     """``image``: the EIF; ``reference``: with a tag; ``measurements``: what `build` wrote beside the image,
-    ``None`` for the file of that name."""
+    ``None`` for the file of that name. Raises `UsageError` ``publish.tag``."""
 
     image: Path
     reference: Reference
     measurements: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.reference.tag is None or self.reference.digest is not None:
+            raise UsageError(
+                "publish.tag", "name a tag and no digest to publish under", field=str(self.reference)[:120]
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +75,12 @@ def publish_image(
     """Push by digest, sign, push the signatures, read back, move the tag.
 
     ``read_back`` judges the artifact through the consumer's own path and raises where a consumer would be
-    refused; then the tag is not moved. Raises `UsageError` ``publish.tag``, `RefusedError`
-    ``publish.measurements.mismatch``, and the errors of image, registry and signing.
+    refused; then the tag is not moved. Raises `RefusedError` ``publish.*``, and the errors of image, registry
+    and signing.
     """
-    if request.reference.tag is None or request.reference.digest is not None:
-        raise UsageError(
-            "publish.tag", "name a tag and no digest to publish under", field=str(request.reference)[:120]
-        )
     plan, predicate = push_by_digest(request, registry=registry, progress=progress)
     pinned = request.reference.pinned(plan.digest)
+    _check_room(registry, pinned, plan.digest)
     with open_signer() as signer:
         log_index, predicate = _sign(registry, pinned, plan, predicate, signer, progress)
         claims = signer.claims
@@ -95,6 +101,18 @@ def push_by_digest(
         plan = _plan(request, source, file, predicate)
         _push_artifact(registry, request.reference, source, plan, progress)
     return plan, predicate
+
+
+def _check_room(registry: RegistryWriter, reference: Reference, digest: str) -> None:
+    """Equal bytes published again and again gather signatures; beyond a number no reader looks at any."""
+    there = len(find_referrers(registry, reference, digest))
+    if there + len(_BUNDLES) > MAX_REFERRERS:
+        raise RefusedError(
+            "publish.referrers.count",
+            f"{there} referrers are there already, readers look at no more than {MAX_REFERRERS}",
+            source=str(reference),
+            hint="nothing was signed and no tag moved: remove old ones, or use another repository",
+        )
 
 
 def _load_predicate(request: PublishRequest, file: MeasuredFile) -> MeasurementPredicate:
@@ -148,14 +166,19 @@ def _sign(
     stated = replace(predicate, claimed=replace(predicate.claimed, source=source))
     subject = plan.digest.removeprefix("sha256:")
     signed = signer.sign_payload(build_payload(reference.name, plan.digest))
-    bundles = [
+    predicates: dict[str, MeasurementPredicate | dict[str, object]] = {
+        SIGN_PREDICATE_TYPE: {},
+        PREDICATE_TYPE: stated,
+    }
+    sealed = [
         (
-            SIGN_PREDICATE_TYPE,
-            build_statement(reference.name, subject, {}, predicate_type=SIGN_PREDICATE_TYPE),
-        ),
-        (PREDICATE_TYPE, build_statement(reference.name, subject, stated)),
+            kind,
+            signer.sign_statement(
+                build_statement(reference.name, subject, predicates[kind], predicate_type=kind)
+            ),
+        )
+        for kind in _BUNDLES
     ]
-    sealed = [(kind, signer.sign_statement(statement)) for kind, statement in bundles]
     for kind, bundle in sealed:
         push_bundle(registry, reference, plan, bundle, kind)
     push_signature(registry, reference, plan.digest, signed)

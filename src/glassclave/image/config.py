@@ -10,6 +10,13 @@ from glassclave.errors import ParseError, UsageError
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What Docker puts into PATH where an image sets none (Docker documentation, "Environment variables")."""
 
+MAX_STRING = 131_071
+"""Bytes of one argument or setting that Linux takes (execve(2), MAX_ARG_STRLEN, with its NUL)."""
+MAX_PATH = 4095
+"""Bytes of a path that Linux takes (PATH_MAX, with its NUL)."""
+MAX_USER = 255
+"""Bytes of a user that our init takes (``docs/spec/process.md``)."""
+
 ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 """Architecture names of the image specification to those of an EIF."""
 
@@ -53,7 +60,8 @@ class ProcessOptions:
 def process_of(config: ImageConfig, options: ProcessOptions) -> Process:
     """The process of an image: ENTRYPOINT and CMD joined as Docker does, options on top.
 
-    As in Docker, a new entrypoint drops the image's CMD. Raises `UsageError` ``build.process.missing``.
+    As in Docker, a new entrypoint drops the image's CMD. Raises `UsageError` ``build.process.*`` for what
+    could not be started.
     """
     entrypoint = config.entrypoint if options.entrypoint is None else options.entrypoint
     image_cmd = config.cmd if options.entrypoint is None else ()
@@ -73,23 +81,30 @@ def process_of(config: ImageConfig, options: ProcessOptions) -> Process:
         working_directory=working_directory,
         user=options.user or config.user or "0",
     )
-    for name, text in _all_texts(process):
-        _check_text(name, text)
+    if not argv[0]:
+        raise UsageError("build.process.missing", "the program to start has an empty name", field="argument")
+    for name, text, limit in _all_texts(process):
+        _check_text(name, text, limit)
     return process
 
 
-def _all_texts(process: Process) -> Sequence[tuple[str, str]]:
+def _all_texts(process: Process) -> Sequence[tuple[str, str, int]]:
     return (
-        *(("argument", text) for text in process.argv),
-        *(("environment", text) for text in process.env),
-        ("working directory", process.working_directory),
-        ("user", process.user),
+        *(("argument", text, MAX_STRING) for text in process.argv),
+        *(("environment", text, MAX_STRING) for text in process.env),
+        ("working directory", process.working_directory, MAX_PATH),
+        ("user", process.user, MAX_USER),
     )
 
 
-def _check_text(name: str, text: str) -> None:
+def _check_text(name: str, text: str, limit: int) -> None:
     if "\0" in text:
         raise ParseError("build.process.nul", "a NUL byte cannot be part of a process", field=name)
+    size = len(text.encode("utf-8", "surrogateescape"))
+    if size > limit:
+        raise UsageError(
+            "build.process.size", f"{size:,} bytes, at most {limit:,} can be started", field=name
+        )
 
 
 def _environment(image: tuple[str, ...], added: tuple[str, ...]) -> tuple[str, ...]:

@@ -20,8 +20,8 @@ from glassclave.oci.manifest import (
 from glassclave.oci.reference import Reference
 from glassclave.oci.transport import RegistryReader, RegistryWriter, StoredManifest
 
-MAX_REFERRERS = 64
-"""Referrers of one manifest that are looked into."""
+MAX_REFERRERS = 512
+"""Referrers of one manifest that are looked into. Each publishing of the same bytes adds two."""
 
 MAX_REFERRER_MANIFEST = 1 << 20
 """Bytes of a referrer's manifest."""

@@ -54,14 +54,14 @@ def test_a_build_ends_with_registers_and_the_next_command(
         f"next: glassclave publish {output} ghcr.io/OWNER/REPO:TAG",
     ]
     lines = err.splitlines()
-    assert "tree       3 entries, 0.0 MB; 3 times and 1 .pyc headers made constant" in lines
+    assert "tree       3 entries, 27 B; 3 times and 1 .pyc headers made constant" in lines
     assert any(line.startswith("bootstrap  glassclave ") and "PCR1 known: ours" in line for line in lines)
     assert lines[-1].startswith(f"wrote      {output}, ")
 
 
 def test_kept_times_are_not_called_constant(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert build(root, "--mtime", "preserve") == 0
-    assert "tree       3 entries, 0.0 MB" in capsys.readouterr().err.splitlines()
+    assert "tree       3 entries, 27 B" in capsys.readouterr().err.splitlines()
 
 
 def test_json_is_one_document_as_published(

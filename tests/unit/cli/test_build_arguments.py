@@ -40,6 +40,9 @@ def build(root: Path, *words: str, **environment: str) -> subprocess.CompletedPr
         ("-o", "root/x.eif"),
         ("-o", "x.eif", "--mtime", "9" * 5000),
         ("-o", "x.eif", "--cmd", "[" * 100_000),
+        ("-o", "x.eif", "--cmd", '""'),
+        ("-o", "x.eif", "--name", "n" * 1025),
+        ("-o", "x.eif", "--image-version", "1" * 1025),
     ],
 )
 def test_hostile_words_are_usage_errors(words: tuple[str, ...], root: Path) -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from glassclave.clients.http import TransientError, Web, is_loopback, retrying, target_of
+from glassclave.clients.http import TransientError, Web, check_leap, is_loopback, retrying, target_of
 from glassclave.errors import UnavailableError
-from tests.registry_server import serving
+from tests.registry_server import Answer, serving
 from tests.unit.clients.tls import certificate
 
 
@@ -24,6 +24,32 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_unless_trusted(
         monkeypatch.setenv("SSL_CERT_FILE", str(pem))
         with Web().send("GET", url, {}) as reply:
             assert reply.status == 404
+
+
+def test_a_server_with_tls_may_not_lead_to_one_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain http is this machine's loopback: a registry far away has no business there."""
+    pem, context = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    with serving(tls=context) as secure, serving() as local:
+        secure.override = lambda request: Answer(307, headers={"Location": f"http://{local.address}/v2/"})
+        with (
+            pytest.raises(UnavailableError) as caught,
+            Web().send("GET", f"https://{secure.address}/", {}, follow=True),
+        ):
+            pytest.fail("the redirect was followed")
+        assert caught.value.code == "registry.url"
+        assert local.requests == []
+
+
+def test_leaps() -> None:
+    secure, plain = target_of("https://ghcr.io/"), target_of("http://127.0.0.1:5000/")
+    assert check_leap(secure, "https://blobs.example/x") == target_of("https://blobs.example/")
+    assert check_leap(plain, "http://127.0.0.1:5001/x") == target_of("http://127.0.0.1:5001/")
+    assert check_leap(plain, "https://blobs.example/x") == target_of("https://blobs.example/")
+    with pytest.raises(UnavailableError):
+        check_leap(secure, "http://127.0.0.1:5000/x")
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.255.0.9", "::1"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from glassclave.clients.sigstore_signer import ambient_token, open_signer
+from glassclave.clients.sigstore_signer import ambient_token, check_signing, open_signer
 from glassclave.clients.sigstore_trust import Trust, load_trust
 from glassclave.clients.sigstore_verifier import SigstoreVerifier
 from glassclave.errors import GlassclaveError, UnavailableError, UsageError
@@ -129,6 +129,17 @@ def test_tokens_that_are_none(services: Services, config: dict[str, Any]) -> Non
         refused = refusal(trust_of(config), token)
         assert refused.code == "sign.identity.form", token
         assert seal not in str(refused)
+
+
+def test_what_can_be_seen_beforehand_is_said_beforehand(services: Services, config: dict[str, Any]) -> None:
+    check_signing(trust_of(config), services.token())
+    for trust, token, code in (
+        (trust_of(config), services.token(audience="elsewhere"), "sign.identity.form"),
+        (load_trust(services.trusted_root.read_bytes()), services.token(), "sign.config.none"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            check_signing(trust, token)
+        assert caught.value.code == code
 
 
 def test_a_token_that_fulcio_refuses_says_so_in_its_words(services: Services, config: dict[str, Any]) -> None:

@@ -14,8 +14,9 @@ from glassclave.errors import GlassclaveError, UnavailableError
 from glassclave.flows.build import measurements_file
 from glassclave.flows.publish import Published, PublishRequest, publish_image
 from glassclave.flows.read_back import exact_policy, read_back
-from glassclave.oci.manifest import Descriptor, parse_manifest
+from glassclave.oci.manifest import MANIFEST_MEDIA_TYPE, Descriptor, parse_manifest
 from glassclave.oci.reference import Reference
+from glassclave.oci.referrers import MAX_REFERRERS
 from glassclave.oci.transport import PushResult, StoredManifest
 from glassclave.progress import Progress, Silent
 from glassclave.provenance.claims import Claims
@@ -145,6 +146,23 @@ def test_a_signing_service_that_fails_leaves_nothing_half_signed(image: Path) ->
     assert refusal(lambda: publish(image, registry, MemorySigner(fails=True))) == "sign.signature.failed"
     assert registry.referrers == []
     assert registry.tags == {}
+
+
+def test_what_would_be_one_signature_too_many_is_refused_before_it_is_made(image: Path) -> None:
+    """More referrers than readers look into: then nobody could judge the image any more."""
+    registry = MemoryWriter()
+    publish(image, registry)
+    index = [
+        Descriptor(MANIFEST_MEDIA_TYPE, f"sha256:{number:064x}", 7) for number in range(MAX_REFERRERS - 3)
+    ]
+    registry.referrers += index
+    tags = dict(registry.tags)
+    assert len(registry.referrers) == MAX_REFERRERS - 1
+    signer = MemorySigner(fails=True)
+    assert refusal(lambda: publish(image, registry, signer)) == "publish.referrers.count"
+    assert registry.tags == tags
+    registry.referrers.pop()
+    assert refusal(lambda: publish(image, registry, signer)) == "sign.signature.failed"
 
 
 def test_a_tag_that_somebody_else_moves_is_noticed(image: Path) -> None:

@@ -51,9 +51,24 @@ def test_a_relative_working_directory_starts_at_the_root() -> None:
         (DOCKER, ProcessOptions(env=("=x",)), "build.process.env"),
         (DOCKER, ProcessOptions(cmd=("a\0b",)), "build.process.nul"),
         (DOCKER, ProcessOptions(user="a\0b"), "build.process.nul"),
+        (DOCKER, ProcessOptions(entrypoint=("",)), "build.process.missing"),
+        (DOCKER, ProcessOptions(user="ä" * 128), "build.process.size"),
+        (DOCKER, ProcessOptions(working_directory="/" * 4096), "build.process.size"),
+        (DOCKER, ProcessOptions(cmd=("x" * 131_072,)), "build.process.size"),
+        (DOCKER, ProcessOptions(env=("A=" + "x" * 131_070,)), "build.process.size"),
     ],
 )
 def test_what_cannot_be_started_is_refused(config: ImageConfig, options: ProcessOptions, code: str) -> None:
     with pytest.raises(GlassclaveError) as caught:
         process_of(config, options)
     assert caught.value.code == code
+
+
+def test_what_linux_and_init_just_take_is_accepted() -> None:
+    options = ProcessOptions(
+        cmd=("x" * 131_071, ""),
+        env=("A=" + "x" * 131_069,),
+        working_directory="/" * 4095,
+        user="ä" * 127 + "a",
+    )
+    assert process_of(DOCKER, options).argv[2:] == options.cmd
