@@ -38,7 +38,7 @@ def parse_hex(text: str, *, field: str, size: int | None = None) -> bytes:
     Raises `ParseError` ``hex.syntax`` or ``hex.size`` naming ``field``; ``size`` is in bytes.
     """
     if not text.isascii() or _HEX.match(text) is None:
-        raise ParseError("hex.syntax", "not an even number of hex digits", field=field)
+        raise ParseError("hex.syntax", "is not hex: an even number of digits 0-9, a-f", field=field)
     value = bytes.fromhex(text)
     if size is not None and len(value) != size:
         raise ParseError("hex.size", f"has {len(value) * 2} hex digits, {size * 2} are needed", field=field)

@@ -170,7 +170,12 @@ def _check_replaceable(path: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> UnavailableError:
-    return UnavailableError("file.unwritable", f"cannot be written: {error.strerror}", source=str(path))
+    return UnavailableError(
+        "file.unwritable",
+        f"cannot be written: {error.strerror}",
+        source=str(path),
+        hint=None if path.parent.is_dir() else f"make its folder first: {path.parent}",
+    )
 
 
 def _open_partial(partial: Path, path: Path) -> BinaryIO:

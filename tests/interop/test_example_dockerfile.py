@@ -14,14 +14,14 @@ import pytest
 
 from tests.images.debian import suite_and_mirror
 
-pytestmark = [pytest.mark.interop, pytest.mark.acceptance]
+pytestmark = [pytest.mark.interop, pytest.mark.acceptance, pytest.mark.timeout(1200)]
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "hello"
 
 
 def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
     done = subprocess.run(
-        command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=280, check=False
+        command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, f"{command[0]}: {(done.stdout + done.stderr)[-3000:]}"
     return done.stdout

@@ -29,6 +29,8 @@ def unarmor(data: bytes) -> tuple[bytes, str]:
         raise LimitError(
             "attestation.document.size", f"has {len(data)} bytes, at most {MAX_ARMORED_SIZE} are read"
         )
+    if not data.strip():
+        raise ParseError("attestation.armor", "is empty", hint="the service gave no document")
     if not data.isascii():
         return data, "raw"
     text = b"".join(data.split())

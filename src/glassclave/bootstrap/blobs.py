@@ -46,6 +46,8 @@ def load_directory(path: Path) -> Bootstrap:
     says ``unknown``. Raises `UsageError` ``bootstrap.directory.*``, `UnavailableError`
     ``bootstrap.file.missing``, `LimitError` ``bootstrap.file.size``, `ParseError` ``bootstrap.cmdline``.
     """
+    if not path.is_dir():
+        raise UnavailableError("bootstrap.directory.missing", "is not a directory", source=str(path))
     kernels = [name for name in KERNELS if (path / name).exists()]
     if len(kernels) != 1:
         raise UsageError(

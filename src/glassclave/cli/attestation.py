@@ -51,6 +51,8 @@ def describe(file: str, as_json: bool) -> int:
         chain = parse_chain(document.cabundle, document.certificate)
     except GlassclaveError as error:
         error.source = file
+        if isinstance(error, ParseError) and error.hint is None:
+            error.hint = "the document of a Nitro enclave is wanted: raw, or as hex or Base64 text"
         raise
     if as_json:
         click.echo(

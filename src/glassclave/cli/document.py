@@ -64,7 +64,7 @@ def parse_time(text: str) -> datetime:
         ) from error
     if at.tzinfo is None:
         raise UsageError(
-            "attestation.time.naive", f"--at {text} has no time zone", hint=f"for UTC write {text}Z"
+            "attestation.time.naive", f"--at {text} has no time zone", hint=f"for UTC write {at.isoformat()}Z"
         )
     return at
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CLIENT_TRUST_CONFIG = "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json"
 PUBLIC_GOOD = "Sigstore public good"
 MAX_SIZE = 4 << 20
+_WANTED = "give sigstore's client trust configuration, or its trusted_root.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,12 @@ def tuf_targets(*, offline: bool = False) -> tuple[bytes, bytes]:
 
 
 def _from_file(data: bytes, source: str) -> Trust:
-    return _read(parse_json(data, source=source, limit=MAX_SIZE), source, public_good=False)
+    try:
+        document = parse_json(data, source=source, limit=MAX_SIZE)
+    except ParseError as error:
+        error.hint = _WANTED
+        raise
+    return _read(document, source, public_good=False)
 
 
 def _read(document: object, source: str, *, public_good: bool) -> Trust:
@@ -96,7 +102,7 @@ def _read(document: object, source: str, *, public_good: bool) -> Trust:
             "trust.form",
             f"is neither a ClientTrustConfig nor a TrustedRoot: {error}",
             source=source,
-            hint="give sigstore's client trust configuration, or its trusted_root.json",
+            hint=_WANTED,
         ) from error
     keys = read_keys(root_document, source)
     name = PUBLIC_GOOD if public_good else _name(keys.authorities)

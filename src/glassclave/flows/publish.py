@@ -10,7 +10,7 @@ from pathlib import Path
 
 from glassclave.eif.describe import describe
 from glassclave.eif.inspection import inspect_image
-from glassclave.errors import RefusedError, UnavailableError, UsageError
+from glassclave.errors import ParseError, RefusedError, UnavailableError, UsageError
 from glassclave.flows.build import measurements_file
 from glassclave.flows.measure import MeasuredFile, measure_file
 from glassclave.flows.signatures import push_bundle, push_signature
@@ -118,7 +118,14 @@ def _check_room(registry: RegistryWriter, reference: Reference, digest: str) -> 
 def _load_predicate(request: PublishRequest, file: MeasuredFile) -> MeasurementPredicate:
     """The measurements file, which must say of this image exactly what was just measured."""
     path = request.measurements or measurements_file(request.image)
-    predicate = parse_predicate(read_small_file(path, limit=MAX_MEASUREMENTS), source=str(path))
+    data = read_small_file(path, limit=MAX_MEASUREMENTS)
+    try:
+        predicate = parse_predicate(data, source=str(path))
+    except ParseError as error:
+        error.hint = (
+            error.hint or "the measurements file is wanted that glassclave build writes beside the image"
+        )
+        raise
     if predicate.measured != file.measured:
         raise RefusedError(
             "publish.measurements.mismatch",

@@ -78,7 +78,12 @@ def _stored(kind: str, place: str, options: SourceOptions) -> StoredImage:
         stored = oci_layout.find_image(_archive(path, options), choice)
     else:
         if not path.is_dir():
-            raise UnavailableError("image.layout.missing", "is not a directory", source=str(path))
+            raise UnavailableError(
+                "image.layout.missing",
+                "is not a directory",
+                source=str(path),
+                hint="a file is oci-archive:FILE or docker-archive:FILE" if path.is_file() else None,
+            )
         stored = oci_layout.find_image(DirectoryStore(path, str(path)), choice)
     if options.architecture not in (None, stored.config.architecture):
         raise UsageError(

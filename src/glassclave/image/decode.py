@@ -24,6 +24,7 @@ DEFAULT_LIMIT = 64 << 30
 FREE_BYTES = 256 << 20
 MAX_RATIO = 1100
 """Decoded bytes per stored byte beyond the first `FREE_BYTES` of a layer; deflate itself ends at 1032."""
+EXPORT_AGAIN = "the image was changed or is incomplete: export it again (skopeo copy … oci:out)"
 _PIECE = 256 << 10
 """Bytes hashed and decoded at once: what stays in a processor's cache."""
 
@@ -126,7 +127,9 @@ def decode_layer(layer: LayerBlob, folder: Path, meter: Meter) -> memoryview:
             stored.drain()
             stored.check_digest()
         if failure is not None:
-            raise ParseError(f"image.layer.{failure.code}", failure.message, source=layer.name) from failure
+            raise ParseError(
+                f"image.layer.{failure.code}", failure.message, source=layer.name, hint=EXPORT_AGAIN
+            ) from failure
         _check(layer, "image.layer.diff-id", layer.diff_id, unpacked.hash.digest())
         return file.mapped()
 
@@ -144,7 +147,9 @@ def unpack_archive(data: memoryview, name: str, folder: Path, limit: int) -> mem
             for piece in decoded(codec, _Stored(blob, data, meter)):
                 unpacked.take(piece)
         except CodecError as error:
-            raise ParseError(f"image.archive.{error.code}", error.message, source=name) from error
+            raise ParseError(
+                f"image.archive.{error.code}", error.message, source=name, hint=EXPORT_AGAIN
+            ) from error
         return file.mapped()
 
 
@@ -210,5 +215,5 @@ def _check(layer: LayerBlob, code: str, wanted: str, found: bytes) -> None:
             code,
             f"is not what its {whose} says: expected {wanted}, got sha256:{found.hex()}",
             source=layer.name,
-            hint="the image was changed or is incomplete: export it again (skopeo copy … oci:out)",
+            hint=EXPORT_AGAIN,
         )

@@ -119,6 +119,8 @@ class _Header:
         self.block = block
         self.at = at
         self.source = source
+        if at == 0 and _number(block[148:156]) is None:
+            raise self.error("image.tar.form", "is no tar archive")
         stored = self.number(148, 8)
         if stored != sum(block) - sum(block[148:156]) + sum(_CHECKSUM_BLANK):
             raise self.error("image.tar.checksum", "a header with a wrong checksum")
