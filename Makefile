@@ -1,7 +1,7 @@
 # The doors of the house. `make test` and `make demo` set up all they need; a second run starts at once.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env demo test unit lint type peers first-peers acceptance bench soak bootstrap example pictures docs requirements clean
+.PHONY: help env demo test unit lint type peers first-peers acceptance bench soak bootstrap source-archive example pictures docs requirements clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
@@ -15,7 +15,7 @@ endif
 ARGS ?=
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: .venv/.ready ## the environment .venv, from hashed requirements
 
@@ -58,6 +58,9 @@ soak: env ## the property and fuzz tests with far more examples, drawn by chance
 bootstrap: env ## kernel and init rebuilt from source, compared byte for byte (SOURCE=FILE takes a source archive)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements/bootstrap.txt
 	$(BIN)/python bootstrap/build.py $(if $(SOURCE),--source $(SOURCE)) $(ARGS)
+
+source-archive: ## the kernel's exact source, as an asset of a release, into dist/ (INTO=DIR; SOURCE=FILE takes a file)
+	python3 bootstrap/build.py --keep-source $(or $(INTO),dist) $(if $(SOURCE),--source $(SOURCE))
 
 example: env ## the example's container image compiled anew, compared byte for byte
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r examples/hello/requirements.txt

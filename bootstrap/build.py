@@ -2,9 +2,11 @@
 """Rebuild the shipped kernel and init from source and compare them, byte for byte (docs/bootstrap.md).
 
     python bootstrap/build.py [--source FILE] [--folder DIR]     compare; exit status 1 where bytes differ
+    python bootstrap/build.py --keep-source DIR [--source FILE]  put the lock's source package into DIR
     python bootstrap/build.py --update [--source FILE]           ship what was built and write the lock
 
-Standard library only. Needs Debian's compiler of the lock and the `ziglang` wheel of the lock.
+Standard library only. Building needs Debian's compiler of the lock and the `ziglang` wheel of the lock.
+Exit status 3: it could not be built, or not be had.
 """
 
 from __future__ import annotations
@@ -54,8 +56,12 @@ INIT_FLAGS = (
 )  # fmt: skip
 
 
+class CannotError(Exception):
+    """It ends here, and nothing was compared."""
+
+
 def fail(message: str) -> NoReturn:
-    sys.exit(f"error: {message}")
+    raise CannotError(message)
 
 
 def say(message: str) -> None:
@@ -166,15 +172,35 @@ def fetch_source(folder: Path, lock: dict[str, Any] | None) -> Path:
     )
 
 
+def check_source(source: Path, lock: dict[str, Any]) -> str:
+    """The sha256 of a .deb or .tar.xz, which must be the lock's."""
+    digest = sha256(source)
+    known = (lock["source"]["sha256"], lock["source"]["tarball_sha256"])
+    if digest not in known:
+        wanted = f"{known[0]} (package) or {known[1]} (archive)"
+        fail(f"{source.name} has sha256 {digest}; the lock wants {wanted}")
+    return digest
+
+
+def keep_source(source: Path | None, target: Path, lock: dict[str, Any]) -> Path:
+    """Puts the lock's source into a folder under its own name, for the assets of a release."""
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".source-", dir=target) as scratch:
+        found = source or fetch_source(Path(scratch), lock)
+        wanted = lock["source"]
+        name = wanted["file"] if check_source(found, lock) == wanted["sha256"] else wanted["tarball"]
+        copy = Path(scratch) / "checked"
+        shutil.copyfile(found, copy)
+        check_source(copy, lock)
+        copy.replace(target / name)
+    say(f"{target / name}: {(target / name).stat().st_size} bytes, sha256 {sha256(target / name)}")
+    return target / name
+
+
 def open_source(source: Path, folder: Path, lock: dict[str, Any] | None) -> tuple[Path, dict[str, Any]]:
     """Check and unpack a .deb or .tar.xz. Returns the source folder and the record of the source."""
     found: dict[str, Any] = {"package": PACKAGE, "distribution": "Debian bookworm-security"}
-    digest = sha256(source)
-    if lock is not None:
-        known = (lock["source"]["sha256"], lock["source"]["tarball_sha256"])
-        if digest not in known:
-            wanted = f"{known[0]} (package) or {known[1]} (archive)"
-            fail(f"{source.name} has sha256 {digest}; the lock wants {wanted}")
+    digest = sha256(source) if lock is None else check_source(source, lock)
     if source.suffix == ".deb":
         found |= {"version": run("dpkg-deb", "-f", str(source), "Version").strip(), "file": source.name}
         found |= {"sha256": digest, "size": source.stat().st_size}
@@ -303,34 +329,52 @@ def write_lock(results: Path, source: dict[str, Any]) -> None:
     say(f"wrote {LOCK.name}; put the new PCR1 into known_pcr1.toml (the test of the table prints it)")
 
 
-def main() -> int:
+def options_of(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Rebuild kernel and init; compare them with the shipped ones."
     )
     parser.add_argument("--source", type=Path, help=f"the {PACKAGE} package (.deb), or the .tar.xz in it")
     parser.add_argument("--folder", type=Path, help="build here, in a new folder, and keep it")
-    parser.add_argument("--update", action="store_true", help="ship the result and write the lock")
-    options = parser.parse_args()
-    started = time.monotonic()
-    lock = None if options.update else json.loads(LOCK.read_text())
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--keep-source", type=Path, metavar="DIR", help="build nothing; put the source here")
+    instead.add_argument("--update", action="store_true", help="ship the result and write the lock")
+    return parser.parse_args(arguments)
+
+
+def rebuild(options: argparse.Namespace, lock: dict[str, Any] | None) -> int:
     install_packages()
     if lock is not None:
         check_recipe(lock)
         check_compilers(lock, compilers())
-    if options.source is not None and not options.source.is_file():
-        fail(f"{options.source}: no such file")
-    source = None if options.source is None else options.source.resolve()
     if options.folder is not None:
         options.folder.mkdir(parents=True)
     folder = options.folder.resolve() if options.folder else Path(tempfile.mkdtemp(prefix="bootstrap-"))
     try:
-        results, found = build(source, folder, lock)
+        results, found = build(options.source, folder, lock)
         if lock is None:
             write_lock(results, found)
-        different = 0 if lock is None else compare(results, lock)
+        return 0 if lock is None else compare(results, lock)
     finally:
         if options.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = options_of(arguments)
+    started = time.monotonic()
+    lock = None if options.update else json.loads(LOCK.read_text())
+    different = 0
+    try:
+        if options.source is not None and not options.source.is_file():
+            fail(f"{options.source}: no such file")
+        options.source = options.source and options.source.resolve()
+        if options.keep_source is not None and lock is not None:
+            keep_source(options.source, options.keep_source, lock)
+        else:
+            different = rebuild(options, lock)
+    except CannotError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
     say(f"done in {time.monotonic() - started:.0f} s")
     return 1 if different else 0
 

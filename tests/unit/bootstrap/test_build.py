@@ -42,7 +42,7 @@ def test_the_recipe_in_the_tree_is_the_one_that_made_the_shipped_files(
 def test_a_changed_recipe_is_named(build: ModuleType, lock: dict[str, Any]) -> None:
     build.check_recipe(lock)
     changed = lock | {"recipe": lock["recipe"] | {"init/main.c": "0" * 64}}
-    with pytest.raises(SystemExit, match=r"bootstrap/init/main\.c changed"):
+    with pytest.raises(build.CannotError, match=r"bootstrap/init/main\.c changed"):
         build.check_recipe(changed)
 
 
@@ -51,7 +51,7 @@ def test_another_source_is_refused_by_its_hash(
 ) -> None:
     source = tmp_path / "linux-source-6.12.tar.xz"
     source.write_bytes(b"something else")
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(build.CannotError) as caught:
         build.open_source(source, tmp_path, lock)
     for wanted in (build.sha256(source), lock["source"]["sha256"], lock["source"]["tarball_sha256"]):
         assert wanted in str(caught.value)
@@ -64,10 +64,44 @@ def test_a_version_that_is_gone_is_named_with_its_hash(
     archive.write_text("#!/bin/sh\ncase $* in *download*) exit 100;; esac\n", encoding="utf-8")
     archive.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(build.CannotError) as caught:
         build.fetch_source(tmp_path, lock)
     for wanted in (lock["source"]["version"], lock["source"]["sha256"], "--source FILE"):
         assert wanted in str(caught.value)
+
+
+def test_a_version_that_is_gone_ends_with_status_3_and_its_hash(
+    build: ModuleType,
+    lock: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    archive = tmp_path / "apt-get"
+    archive.write_text("#!/bin/sh\ncase $* in *download*) exit 100;; esac\n", encoding="utf-8")
+    archive.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert build.main(["--keep-source", str(tmp_path / "assets")]) == 3
+    said = capsys.readouterr().err
+    for wanted in (lock["source"]["version"], lock["source"]["sha256"], lock["source"]["file"]):
+        assert wanted in said
+    assert list((tmp_path / "assets").iterdir()) == []
+
+
+@pytest.mark.parametrize("key", ["sha256", "tarball_sha256"])
+def test_the_source_is_kept_under_its_own_name_and_no_other_is(
+    build: ModuleType, lock: dict[str, Any], tmp_path: Path, key: str
+) -> None:
+    source = tmp_path / "given"
+    source.write_bytes(b"the source")
+    with pytest.raises(build.CannotError, match=r"the lock wants"):
+        build.keep_source(source, tmp_path / "assets", lock)
+    assert list((tmp_path / "assets").iterdir()) == []
+    wanted = lock | {"source": lock["source"] | {key: build.sha256(source)}}
+    kept = build.keep_source(source, tmp_path / "assets", wanted)
+    assert kept.name == lock["source"]["file" if key == "sha256" else "tarball"]
+    assert kept.read_bytes() == b"the source"
+    assert list((tmp_path / "assets").iterdir()) == [kept]
 
 
 def test_results_are_compared_byte_for_byte(
@@ -87,5 +121,5 @@ def test_another_compiler_is_named(build: ModuleType, lock: dict[str, Any], part
     build.check_compilers(lock, lock["compilers"])
     other = json.loads(json.dumps(lock["compilers"]))
     other[part][name] = "99.1-2"
-    with pytest.raises(SystemExit, match=r"this machine has .*99\.1-2"):
+    with pytest.raises(build.CannotError, match=r"this machine has .*99\.1-2"):
         build.check_compilers(lock, other)
