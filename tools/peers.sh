@@ -15,7 +15,7 @@ mkdir -p "$BIN" "$LOG" "$STAMPS" "$MISSING" "$DIR/etc" || exit 1
 FAILED=()
 
 FIRST=(system docker-registry cosign oras umoci skopeo buildah)
-SIGSTORE=(fulcio timestamp-server trillian ct_server rekor-server rekor-server-posix)
+SIGSTORE=(postgresql fulcio timestamp-server trillian ct_server rekor-server rekor-server-posix)
 SECOND=(cosign-3 crane oras-1.3 refregistry "${SIGSTORE[@]}" eif_build nitro-cli)
 
 # The newest that Go 1.26 builds.
@@ -116,6 +116,11 @@ finish_buildah() { # without user namespaces and overlay mounts, so that it work
     'export BUILDAH_ISOLATION="${BUILDAH_ISOLATION:-chroot}" STORAGE_DRIVER="${STORAGE_DRIVER:-vfs}"' \
     'exec "$d/buildah/usr/bin/buildah" "$@"'
 }
+finish_postgresql() { # `postgresql PROGRAM ARGUMENT...`: its programs are found beside each other
+  # shellcheck disable=SC2016
+  wrapper postgresql 'export LD_LIBRARY_PATH="$d/postgresql/'$LIBRARIES'"' \
+    'set -- "$d"/postgresql/usr/lib/postgresql/*/bin/"$@"' 'exec "$@"'
+}
 part_system() {
   if ! debian; then missing system "this is not Debian on amd64"; return; fi
   installed "${SYSTEM[@]}" && { rm -f "$MISSING/system"; return; }
@@ -127,6 +132,10 @@ part_docker-registry() { from_debian unpack_own docker-registry docker-registry;
 part_umoci() { from_debian unpack_own umoci umoci; }
 part_skopeo() { from_debian unpack_own skopeo skopeo libgpgme11 libassuan0 libgpg-error0 libdevmapper1.02.1; }
 part_buildah() { from_debian unpack_own buildah buildah libgpgme11 libassuan0 libgpg-error0 libdevmapper1.02.1 libsubid4 libseccomp2; }
+part_postgresql() { # where Trillian keeps its logs
+  from_debian unpack_own postgresql postgresql-15 libpq5 libicu72 libxml2 libldap-2.5-0 libsasl2-2 liblz4-1 libgssapi-krb5-2 \
+    libkrb5-3 libk5crypto3 libkrb5support0 libkeyutils1 libcom-err2
+}
 part_cosign() { from_debian unpack_newer cosign cosign; }
 part_oras() { from_debian unpack_newer oras oras; }
 
@@ -140,16 +149,28 @@ go_program() { # NAME PACKAGE VERSION: go names the binary after the package's l
     > "$LOG/$1" 2>&1 && mv -f "$into/${2##*/}" "$BIN/$1"; then done_with "$1" "$3"
   else missing "$1" "$(reason "$LOG/$1")"; fi
 }
+module_file() { # NAME MODULE VERSION PATH: a file out of a module's source, as .peers/etc/NAME
+  [ -e "$STAMPS/$1@$3" ] && [ -s "$DIR/etc/$1" ] && return
+  SECONDS=0
+  command -v go >/dev/null || { missing "$1" "no Go toolchain on PATH"; return; }
+  local source
+  source=$(cd "$DIR/etc" && GOTOOLCHAIN=local GOWORK=off go mod download -json "$2@$3" 2> "$LOG/$1" | sed -n 's/^.*"Dir": "\(.*\)".*$/\1/p')
+  if install -m 644 "$source/$4" "$DIR/etc/$1" 2>> "$LOG/$1"; then done_with "$1" "$3"; else missing "$1" "$(reason "$LOG/$1")"; fi
+}
 part_cosign-3() { go_program cosign-3 github.com/sigstore/cosign/v3/cmd/cosign $COSIGN3; }
 part_crane() { go_program crane github.com/google/go-containerregistry/cmd/crane $CRANE; }
 part_oras-1.3() { go_program oras-1.3 oras.land/oras/cmd/oras $ORAS13; }
-part_fulcio() { go_program fulcio github.com/sigstore/fulcio $FULCIO; }
+part_fulcio() { # and its production configuration: how tokens become claims of a certificate
+  go_program fulcio github.com/sigstore/fulcio $FULCIO
+  module_file fulcio-identity.yaml github.com/sigstore/fulcio $FULCIO config/identity/config.yaml
+}
 part_timestamp-server() { go_program timestamp-server github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server $TSA; }
 part_ct_server() { go_program ct_server github.com/google/certificate-transparency-go/trillian/ctfe/ct_server $CTFE; }
 part_rekor-server() { go_program rekor-server github.com/sigstore/rekor/cmd/rekor-server $REKOR; }
 part_rekor-server-posix() { go_program rekor-server-posix github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix $REKOR_TILES; }
-part_trillian() { # rekor-server and ct_server keep their trees in it
+part_trillian() { # rekor-server and ct_server keep their trees in it, and it keeps them in PostgreSQL
   local program
+  module_file trillian-postgresql.sql github.com/google/trillian $TRILLIAN storage/postgresql/schema/storage.sql
   for program in trillian_log_server trillian_log_signer createtree; do
     go_program $program github.com/google/trillian/cmd/$program $TRILLIAN
   done
