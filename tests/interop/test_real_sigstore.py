@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -66,6 +67,10 @@ class World:
     def tag(self) -> str:
         return f"{self.registry.address}/o/r:1.0"
 
+    @property
+    def trusting(self) -> str:
+        return self.sigstore.trust_config().read_text(encoding="ascii")
+
     def publish(self, **claims: str) -> str:
         """Reference by digest of a new image."""
         done = self.run("publish", self.build(), self.tag, "--json", **claims)
@@ -123,6 +128,16 @@ def test_published_is_provenance_and_both_cosigns_accept_it(
         assert done.returncode == 0, done.stderr
         done = world.cosign(program, "verify", *options, *identity("acme/evil"), published)
         assert done.returncode != 0
+
+
+def test_judging_asks_no_service(world: World) -> None:
+    published = world.publish()
+    nowhere = re.sub(r"http://(127\.0\.0\.1|localhost):\d+", "http://127.0.0.1:9", world.trusting)
+    assert nowhere != world.trusting
+    elsewhere = world.folder / "elsewhere.json"
+    elsewhere.write_text(nowhere, encoding="ascii")
+    demands = ("--repo", REPOSITORY, "--trust-config", elsewhere)
+    assert world.verdict(published, *demands)["level"] == "provenance"
 
 
 def test_another_repositorys_image_is_refused(world: World) -> None:
@@ -201,7 +216,7 @@ def test_a_log_without_promises_ends_publishing_before_the_tag_moves(world: Worl
 def test_a_service_that_is_away_is_named_and_the_tag_does_not_move(
     world: World, service: str, code: str
 ) -> None:
-    config = json.loads(world.sigstore.trust_config().read_bytes())
+    config = json.loads(world.trusting)
     config["signingConfig"][service][0]["url"] = "http://127.0.0.1:9"
     broken = world.folder / "broken.json"
     broken.write_text(json.dumps(config), encoding="ascii")
