@@ -10,7 +10,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,17 @@ def test_published_is_provenance_and_both_cosigns_accept_it(
         assert done.returncode == 0, done.stderr
         done = world.cosign(program, "verify", *options, *identity("acme/evil"), published)
         assert done.returncode != 0
+
+
+def test_in_a_registry_with_the_referrers_api(
+    world: World, referrers_registry: Registry, cosign3: Path
+) -> None:
+    world = replace(world, registry=referrers_registry)
+    published = world.publish()
+    assert world.verdict(published, "--repo", REPOSITORY)["level"] == "provenance"
+    root = ("--trusted-root", world.sigstore.trusted_root)
+    done = world.cosign(cosign3, "verify", *root, *identity(REPOSITORY), published)
+    assert done.returncode == 0, done.stderr
 
 
 def test_judging_asks_no_service(world: World) -> None:
