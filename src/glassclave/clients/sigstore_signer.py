@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,6 +117,29 @@ def _words(error: BaseException) -> str:
     return str(text)[:500]
 
 
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """What the library warns of, which it would print itself otherwise, unescaped and beside any error."""
+    logger, handler = logging.getLogger("sigstore"), _Collector(logging.WARNING)
+    printed, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield handler.said
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = printed
+
+
+class _Collector(logging.Handler):
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps the message."""
+        self.said.append(record.getMessage())
+
+
 @dataclass(frozen=True, slots=True)
 class SigstoreSigner:
     """`Signer` over sigstore-python's."""
@@ -126,8 +150,9 @@ class SigstoreSigner:
 
     def sign_payload(self, payload: bytes) -> SignedPayload:
         """See `Signer`."""
-        bundle = _asking("signature", lambda: self.signer.sign_artifact(payload))
-        material = _Material.parse(bundle.to_json())
+        with _warnings() as said:
+            bundle = _asking("signature", lambda: self.signer.sign_artifact(payload))
+        material = _Material.parse(bundle.to_json(), said)
         signature = material.fields.child("messageSignature").text("signature")
         legacy = LegacySignature(
             payload=payload,
@@ -143,9 +168,10 @@ class SigstoreSigner:
         """See `Signer`."""
         from sigstore.dsse import Statement
 
-        bundle = _asking("signature", lambda: self.signer.sign_dsse(Statement(statement)))
+        with _warnings() as said:
+            bundle = _asking("signature", lambda: self.signer.sign_dsse(Statement(statement)))
         text = str(bundle.to_json())
-        _Material.parse(text)
+        _Material.parse(text, said)
         return text.encode()
 
     def _chain(self, certificate: bytes) -> str:
@@ -172,7 +198,7 @@ class _Material:
     timestamp: str
 
     @classmethod
-    def parse(cls, text: str) -> _Material:
+    def parse(cls, text: str, said: list[str]) -> _Material:
         source = "the new signature"
         top = Fields.of(parse_json(text.encode(), source=source), source=source)
         material = top.child("verificationMaterial")
@@ -189,7 +215,12 @@ class _Material:
                 hint="use a signing configuration with Rekor v1: cosign's `.sig` layout needs it",
             )
         if not stamps:
-            raise UnavailableError("sign.timestamp.missing", "no time-stamp authority answered")
+            why = f": {said[-1]}" if said else ""
+            raise UnavailableError(
+                "sign.timestamp.missing",
+                f"no time-stamp authority answered{why}"[:500],
+                hint="try again later",
+            )
         return cls(
             fields=top,
             certificate=base64.b64decode(material.child("certificate").text("rawBytes")),

@@ -175,6 +175,17 @@ def test_without_a_time_stamp_nothing_is_handed_out(
     assert refused.code in ("sign.timestamp.missing", "sign.signature.failed")
 
 
+def test_the_librarys_warning_is_told_once_and_with_the_error(
+    services: Services, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    signing = config["signingConfig"]
+    away = [dict(signing["tsaUrls"][0], url="http://127.0.0.1:9")]
+    refused = refusal(trust_of(config | {"signingConfig": signing | {"tsaUrls": away}}), services.token())
+    assert refused.code == "sign.timestamp.missing"
+    assert "http://127.0.0.1:9" in refused.message
+    assert caplog.messages == []
+
+
 def test_a_root_alone_does_not_say_where_to_sign(services: Services) -> None:
     refused = refusal(load_trust(services.trusted_root.read_bytes()), services.token())
     assert (refused.code, refused.exit_status) == ("sign.config.none", 2)
