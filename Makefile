@@ -48,6 +48,7 @@ peers: env ## the real programs of the acceptance tests, built from pinned sourc
 
 acceptance: env first-peers ## the tests that take minutes, or need what `make peers` builds
 	$(PYTEST) -m acceptance $(ARGS)
+	bash tests/acceptance.sh
 
 bench: env ## the benchmarks, one after the other
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
