@@ -211,8 +211,10 @@ def open_source(source: Path, folder: Path, lock: dict[str, Any] | None) -> tupl
     found |= {"tarball": source.name, "tarball_sha256": sha256(source)}
     if lock is not None and found["tarball_sha256"] != lock["source"]["tarball_sha256"]:
         fail("the archive inside the package is not the lock's")
-    run("tar", "-C", str(folder), "-xf", str(source))
-    return next(folder.glob("linux-source-*")), found
+    unpacked = folder / "source"
+    unpacked.mkdir()
+    run("tar", "-C", str(unpacked), "-xf", str(source))
+    return next(unpacked.glob("linux-source-*")), found
 
 
 # --- building

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import subprocess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,6 +56,21 @@ def test_another_source_is_refused_by_its_hash(
         build.open_source(source, tmp_path, lock)
     for wanted in (build.sha256(source), lock["source"]["sha256"], lock["source"]["tarball_sha256"]):
         assert wanted in str(caught.value)
+
+
+def test_the_unpacked_tree_is_found_beside_the_package_that_was_fetched(
+    build: ModuleType, lock: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / lock["source"]["file"]).write_bytes(b"lies where it was downloaded to")
+    tree = tmp_path / "linux-source-6.12"
+    tree.mkdir()
+    source = tmp_path / "given" / lock["source"]["tarball"]
+    source.parent.mkdir()
+    subprocess.run(["tar", "-C", tmp_path, "-cJf", source, tree.name], check=True)
+    wanted = lock | {"source": lock["source"] | {"tarball_sha256": build.sha256(source)}}
+    found, _ = build.open_source(source, tmp_path, wanted)
+    assert found.is_dir()
+    assert found.name == tree.name
 
 
 def test_a_version_that_is_gone_is_named_with_its_hash(
