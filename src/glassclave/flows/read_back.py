@@ -49,7 +49,7 @@ def read_back(
         if check.status is Status.FAIL:
             progress.warn(
                 check.code,
-                f"consumers will refuse this unless they allow it: {check.message} ({check.actual})",
+                f"consumers will refuse this unless they allow it: {check.message}",
             )
 
 

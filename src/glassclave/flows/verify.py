@@ -33,6 +33,13 @@ from glassclave.streams import FileSource
 
 MAX_COMPANION = 4 << 20
 """Bytes of a file beside the image that are read."""
+_SHORT = len("sha256:") + 12
+_NOT_JUDGED = {
+    "artifact": "the reference names no enclave image",
+    "signature": "there is no signature that holds",
+    "identity": "the signer is not what you asked for",
+    "statement": "there is no statement to compare with",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +169,8 @@ def _artifact(case: _Case, request: VerifyRequest, registry: RegistryReader) -> 
         case.failed("artifact", error.code, error.message)
         return None
     tag = f" (tag {request.reference.tag} read once)" if request.reference.tag else ""
-    case.passed("artifact", "artifact", f"{request.reference.name}@{stored.digest}{tag}")
+    # Enough digits to compare by eye; the whole digest is in the verdict.
+    case.passed("artifact", "artifact", f"{request.reference.name}@{stored.digest[:_SHORT]}{tag}")
     return layers
 
 
@@ -186,11 +194,10 @@ def _signature(case: _Case, evidence: Evidence, policy: Policy) -> None:
     if _failures(checks):
         _none_was_withheld(pieces)
     case.signature = best
-    root = case.trust
+    # A custom root has a name that anybody can choose: it stands in the first and in the last line.
+    root = case.trust.name if case.trust.public_good else "custom trust root"
     case.passed(
-        "signature",
-        "signature",
-        f"{root.name}, log index {best.log_index:,}, {time_text(best.signed_at)}",
+        "signature", "signature", f"{root}, log index {best.log_index:,}, {time_text(best.signed_at)}"
     )
     case.checks += checks
 
@@ -204,7 +211,7 @@ def _preference(
 
 
 def _failures(checks: Sequence[Check]) -> int:
-    return sum(check.status is Status.FAIL for check in checks)
+    return sum(check.status is not Status.PASS for check in checks)
 
 
 def _none_was_withheld(pieces: Pieces) -> None:
@@ -309,9 +316,10 @@ def _enclave(case: _Case, document: Document | None) -> None:
 def _fill(case: _Case, document: Document | None) -> None:
     """A line for every step that was not taken, with its reason (promise 3)."""
     taken = {check.step for check in case.checks}
+    first = next((check.step for check in case.checks if check.status is Status.FAIL), None)
     for step in ("signature", "identity", "statement", "image"):
         if step not in taken:
-            case.skipped(step, "not judged: see above")
+            case.skipped(step, f"not judged: {_NOT_JUDGED.get(first or '', 'a step before it was left out')}")
     why = "the document came from a file" if document else "no connection was made"
     case.skipped("connection", f"not checked: {why}")
     order = ("artifact", "signature", "identity", "statement", "image", "enclave", "connection")

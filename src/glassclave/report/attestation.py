@@ -49,10 +49,9 @@ def sentence(appraisal: DocumentAppraisal) -> str:
 
 
 def _verdict(appraisal: DocumentAppraisal) -> str:
-    failed = next((check for check in appraisal.checks if check.status is Status.FAIL), None)
     document = appraisal.document
     if not appraisal.passed or document is None:
-        return f"REFUSED: {_reason(failed, appraisal)}."
+        return f"REFUSED: {refusal_of(appraisal)}."
     if isinstance(appraisal.mode, Live):
         age = max(appraisal.mode.at - document.created, timedelta(0))
         return (
@@ -66,7 +65,9 @@ def _verdict(appraisal: DocumentAppraisal) -> str:
     )
 
 
-def _reason(failed: Check | None, appraisal: DocumentAppraisal) -> str:
+def refusal_of(appraisal: DocumentAppraisal) -> str:
+    """Why a document was refused, in words."""
+    failed = next((check for check in appraisal.checks if check.status is Status.FAIL), None)
     if failed is None:
         return "a required check was left out"
     if failed.code == "attestation.chain.expired" and isinstance(appraisal.mode, Live):

@@ -17,7 +17,7 @@ from glassclave.provenance.evidence import VerifiedSignature
 from glassclave.provenance.predicate import MeasurementPredicate, predicate_record
 from glassclave.report.attestation import document_record
 from glassclave.report.links import commit_link, log_link, public_link, run_link, workflow_link
-from glassclave.report.verdict import custom_trust, level_sentence, log_kept_until
+from glassclave.report.verdict import custom_trust, level_sentence, log_kept_until, untagged
 from glassclave.results import Check, Finding, Status
 
 _WORDS = {Status.PASS: "✓ passed", Status.FAIL: "✗ failed", Status.NOT_CHECKED: "– not checked"}
@@ -305,11 +305,9 @@ def _demands(policy: Policy) -> str:
 
 def _pinned(verdict: Verdict) -> str:
     """The reference by digest: a tag may name another image tomorrow."""
-    name = verdict.reference.partition("@")[0]
     if verdict.digest is None:
         return verdict.reference
-    registry, slash, rest = name.partition("/")
-    return f"{registry}{slash}{rest.partition(':')[0]}@{verdict.digest}"
+    return f"{untagged(verdict.reference)}@{verdict.digest}"
 
 
 def _raw(verdict: Verdict) -> Iterator[Raw]:

@@ -76,10 +76,12 @@ def _body(check: Check, *, ascii_only: bool, room: int) -> list[str]:
     """The message, and for a failure what was wanted and what was found: on one line where it fits."""
     message = plain(check.message, ascii_only=ascii_only)
     pairs = (("expected", check.expected), ("got", check.actual))
+    # "built in B, wanted A" is not said again.
+    told = check.message.endswith(f"{check.actual}, wanted {check.expected}")
     values = [
         f"{label} {plain(value, ascii_only=ascii_only)}"
         for label, value in pairs
-        if check.status is Status.FAIL and value is not None
+        if check.status is Status.FAIL and value is not None and not told
     ]
     short = f"{message}: {', '.join(values)}"
     if values and len(short) + len(check.code) + 2 <= room:

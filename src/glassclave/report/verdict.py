@@ -5,18 +5,21 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from glassclave.attestation.content import time_text
+from glassclave.attestation.document import AttestationDocument
 from glassclave.attestation.expectation import Historical, Live
-from glassclave.policy.model import Policy, same_repository
+from glassclave.policy.checks.identity import ADVICE
+from glassclave.policy.model import GITHUB_HOSTED, PUBLIC, Policy, same_repository
 from glassclave.policy.verdict import SCHEMA, Level, Verdict
 from glassclave.provenance.claims import repository_of, split_workflow_uri
 from glassclave.provenance.evidence import VerifiedSignature
 from glassclave.provenance.predicate import predicate_record
-from glassclave.report.attestation import document_record
+from glassclave.report.attestation import document_record, refusal_of
 from glassclave.report.links import commit_link, log_link, run_link, workflow_link
 from glassclave.report.records import check_record, finding_record
 from glassclave.report.text import plain, render_checks, render_findings
 from glassclave.results import Check, Status
 
+_RUNNERS = {GITHUB_HOSTED: "GitHub-hosted runner"}
 LOG_KEPT_FOR = timedelta(days=90)
 """GitHub keeps the logs of a public repository's runs for this long."""
 
@@ -37,7 +40,7 @@ def verdict_lines(verdict: Verdict, *, ascii_only: bool, colour: bool, width: in
     lines += render_checks(_shown(verdict), ascii_only=ascii_only, colour=colour, width=width)
     if verdict.signature is not None:
         lines.append("")
-        for name, value in claims_to_read(verdict.signature, public_log=verdict.trust.public_good):
+        for name, value in rows_to_read(verdict, verdict.signature):
             lines.append(plain(f"{name:<11}{value}", ascii_only=ascii_only))
     if verdict.findings:
         lines.append("")
@@ -61,11 +64,25 @@ def _shown(verdict: Verdict) -> list[Check]:
 
 
 def _identity_line(verdict: Verdict) -> Check | None:
+    """Repository, workflow, ref, trigger, runner; the rest where it is not what everybody demands."""
     checks = [check for check in verdict.checks if check.step == "identity"]
-    if len(checks) < 2 or any(check.status is not Status.PASS for check in checks):
+    signature = verdict.signature
+    if signature is None or any(check.status is not Status.PASS for check in checks):
         return None
-    said = " · ".join(check.message for check in checks[1:])
-    return Check(step="identity", code="identity", status=Status.PASS, message=said)
+    claims, policy = signature.claims, verdict.policy
+    said = {check.code.removeprefix("identity."): check.message for check in checks}
+    signer = split_workflow_uri(claims.build_signer_uri or "")
+    parts = (
+        said.get("repository"),
+        said.get("signer-workflow"),
+        None if signer and signer.ref == claims.source_repository_ref else said.get("source-ref"),
+        policy.source_digest and said.get("source-digest"),
+        said.get("trigger"),
+        _RUNNERS.get(claims.runner_environment or "", said.get("runner")),
+        None if claims.visibility == PUBLIC else said.get("visibility"),
+    )
+    message = " · ".join(part for part in parts if part)
+    return Check(step="identity", code="identity", status=Status.PASS, message=message)
 
 
 def _enclave_line(verdict: Verdict) -> Check | None:
@@ -75,8 +92,7 @@ def _enclave_line(verdict: Verdict) -> Check | None:
         return None
     document, mode = appraisal.document, appraisal.mode
     if isinstance(mode, Live):
-        age = max(mode.at - document.created, timedelta(0)).total_seconds()
-        when = f"{round(age):,} s before {time_text(mode.at)}, our nonce"
+        when = f"{_age(mode, document)} s before {time_text(mode.at)}, our nonce"
     else:
         when = f"at {time_text(document.created)}"
     equal = [
@@ -89,24 +105,42 @@ def _enclave_line(verdict: Verdict) -> Check | None:
     return Check(step="enclave", code="enclave", status=Status.PASS, message=message)
 
 
-def claims_to_read(signature: VerifiedSignature, *, public_log: bool) -> list[tuple[str, str]]:
-    """What the reader of a verdict must look at, each with value and link (all from the certificate)."""
+def rows_to_read(verdict: Verdict, signature: VerifiedSignature) -> list[tuple[str, str]]:
+    """What the reader of a verdict must look at, each with value and link (all from the certificate).
+
+    What the line of a signer who passed says already is left out; of one who was refused all is there.
+    """
     claims = signature.claims
-    links = links_of(signature, public_log=public_log)
+    links = links_of(signature, public_log=verdict.trust.public_good)
     run = links["run"] or claims.run_invocation_uri
+    source, workflow = links["source"], links["workflow"] or claims.build_config_uri
+    signer = _at(links["signer"], claims.build_signer_uri)
+    audit = "  (what to audit)" if _identity_line(verdict) else ""
     rows = [
-        ("issuer", claims.issuer),
-        ("source", links["source"] or claims.source_repository_uri),
-        ("ref", claims.source_repository_ref),
-        ("signer", _at(links["signer"], claims.build_signer_uri)),
-        ("workflow", links["workflow"] or claims.build_config_uri),
-        ("trigger", claims.build_trigger),
-        ("runner", claims.runner_environment),
+        ("image", f"{untagged(verdict.reference)}@{verdict.digest}"),
+        ("source", (source and source + audit) or claims.source_repository_uri),
+        ("workflow", workflow),
+        ("signer", signer),
         ("run", run and f"{run}  (log kept by GitHub until {log_kept_until(signature)})"),
-        ("log", links["log"] or f"index {signature.log_index} (not public)"),
-        ("signed", time_text(signature.signed_at)),
+        ("log", links["log"] or f"index {signature.log_index:,} (not public)"),
+        ("issuer", claims.issuer),
     ]
+    if _identity_line(verdict) is None:
+        rows += [
+            ("ref", claims.source_repository_ref),
+            ("trigger", claims.build_trigger),
+            ("runner", claims.runner_environment),
+            ("visibility", claims.visibility),
+        ]
+    elif links["signer"] is not None and links["signer"] == workflow:
+        rows.remove(("signer", signer))  # the line says at which ref
     return [(name, value or "the certificate does not say") for name, value in rows]
+
+
+def untagged(reference: str) -> str:
+    """The reference without tag and digest: whoever comes back names the digest that was judged."""
+    registry, slash, rest = reference.partition("@")[0].partition("/")
+    return f"{registry}{slash}{rest.partition(':')[0]}"
 
 
 def links_of(signature: VerifiedSignature, *, public_log: bool) -> dict[str, str | None]:
@@ -141,19 +175,49 @@ def level_sentence(verdict: Verdict) -> str:
     """The sentence without the roots of trust, for where they stand beside it."""
     failed = next((check for check in verdict.checks if check.status is Status.FAIL), None)
     if failed is not None:
-        return f"REFUSED: {failed.message} [{failed.code}]. Nothing was saved."
+        return f"REFUSED: {refusal(verdict, failed)} [{failed.code}]. Nothing was saved."
     if not verdict.passed:
-        return f"NOT REACHED: {verdict.required.value} was asked for, {verdict.level.value} was shown."
+        asked, shown = verdict.required.value, verdict.level.value
+        return f"NOT REACHED: {asked} was asked for, {shown} was shown. {_MISSING[verdict.required]}"
     built = _built_by(verdict)
     if verdict.level is Level.ATTESTED_AT:
         at = verdict.attested_at
         return f"ATTESTED AT {at}: an enclave with this image, {built}, existed then. Nothing about now."
     if verdict.level is Level.LIVE_UNBOUND:
         return (
-            f"LIVE, UNBOUND: this image, {built}, answered our question."
+            f"LIVE, UNBOUND: this image, {built}, answered our question{_when(verdict)}."
             " Who carries the connection was not checked."
         )
     return f"PROVENANCE: {built}; no running enclave was checked."
+
+
+_MISSING = {
+    Level.NONE: "",
+    Level.PROVENANCE: "",
+    Level.ATTESTED_AT: "It takes a document judged at its own time: --document FILE --historical.",
+    Level.LIVE_UNBOUND: "It takes a document with a nonce of yours: --document FILE --nonce HEX.",
+    Level.LIVE: "It takes a connection to the enclave, which this version cannot make.",
+}
+
+
+def refusal(verdict: Verdict, failed: Check) -> str:
+    """Why, as a person would say it."""
+    if failed.code == "identity.repository.mismatch":
+        return f"this is not {verdict.policy.repository}'s image, it was built in {failed.actual}"
+    if failed.step == "enclave" and verdict.appraisal is not None:
+        return refusal_of(verdict.appraisal)
+    return failed.message.partition(ADVICE)[0]
+
+
+def _when(verdict: Verdict) -> str:
+    appraisal = verdict.appraisal
+    if appraisal is None or appraisal.document is None or not isinstance(appraisal.mode, Live):
+        return ""
+    return f" {_age(appraisal.mode, appraisal.document)} s before {time_text(appraisal.mode.at)}"
+
+
+def _age(mode: Live, document: AttestationDocument) -> str:
+    return f"{round(max(mode.at - document.created, timedelta(0)).total_seconds()):,}"
 
 
 def _built_by(verdict: Verdict) -> str:

@@ -92,11 +92,36 @@ def test_a_foreign_signer_needs_its_whole_name_and_the_message_prints_the_flag()
     foreign = "https://github.com/other/tools/.github/workflows/sign.yml@refs/tags/v1"
     claims = replace(GOOD, build_signer_uri=foreign, san_uri=foreign)
     (failed,) = (check for check in check_identity(claims, POLICY) if check.status is Status.FAIL)
-    assert "--signer-workflow other/tools/.github/workflows/sign.yml" in failed.message
+    assert failed.message.endswith("to accept it: --signer-workflow other/tools/.github/workflows/sign.yml")
     pinned = Policy(repository="acme/hello", signer_workflow="other/tools/.github/workflows/sign.yml")
     assert failures(claims, pinned) == []
     other = Policy(repository="acme/hello", signer_workflow="other/tools/.github/workflows/sign2.yml")
     assert failures(claims, other) == ["identity.signer-workflow.mismatch"]
+
+
+def test_the_flag_that_accepts_a_foreign_signer_runs_nothing_in_a_shell() -> None:
+    foreign = "https://github.com/other/tools/.github/workflows/$(touch x).yml@refs/tags/v1"
+    claims = replace(GOOD, build_signer_uri=foreign, san_uri=foreign)
+    (failed,) = (check for check in check_identity(claims, POLICY) if check.status is Status.FAIL)
+    assert failed.message.endswith("--signer-workflow 'other/tools/.github/workflows/$(touch x).yml'")
+
+
+def test_of_another_repositorys_run_one_reason_is_given_and_no_flag() -> None:
+    uri = "https://github.com/acme/evil"
+    signer = f"{uri}/.github/workflows/build.yml@refs/tags/1.2"
+    claims = replace(GOOD, source_repository_uri=uri, build_signer_uri=signer, san_uri=signer)
+    for workflow in (None, ".github/workflows/build.yml", "ACME/hello/.github/workflows/build.yml"):
+        policy = Policy(repository="acme/hello", signer_workflow=workflow)
+        checks = check_identity(claims, policy)
+        assert failures(claims, policy) == ["identity.repository.mismatch"]
+        assert [check.code for check in checks if check.status is Status.NOT_CHECKED] == [
+            "identity.signer-workflow"
+        ]
+        assert not any("--signer-workflow" in check.message for check in checks)
+    # Somebody else's workflow that was demanded by name is a demand of its own.
+    pinned = Policy(repository="acme/hello", signer_workflow="other/tools/.github/workflows/sign.yml")
+    assert failures(claims, pinned) == ["identity.repository.mismatch", "identity.signer-workflow.foreign"]
+    assert not any("--signer-workflow" in check.message for check in check_identity(claims, pinned))
 
 
 def test_the_workflow_can_be_pinned_by_its_path() -> None:

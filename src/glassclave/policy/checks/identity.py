@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 
 from glassclave.escaping import escape_untrusted
@@ -10,6 +11,8 @@ from glassclave.provenance.claims import Claims, repository_of, split_workflow_u
 from glassclave.results import Check, Status
 
 STEP = "identity"
+ADVICE = "; to accept it: "
+"""Between what is wrong and how to ask for it all the same."""
 
 
 def check_identity(claims: Claims, policy: Policy, *, step: str = STEP) -> tuple[Check, ...]:
@@ -40,6 +43,10 @@ def _failed(step: str, code: str, message: str, expected: str, actual: str) -> C
         expected=expected,
         actual=escape_untrusted(actual, limit=300),
     )
+
+
+def _shown(claim: str) -> str:
+    return escape_untrusted(claim, limit=120)
 
 
 def _missing(step: str, claim: str, expected: str) -> Check:
@@ -87,18 +94,28 @@ def _signer(claims: Claims, policy: Policy, step: str) -> Check:
         )
     place = f"{signer.repository}/{signer.path}"
     if not same_repository(signer.repository, wanted_repository):
-        shown = escape_untrusted(place, limit=200)
-        return _failed(
-            step,
-            "identity.signer-workflow.foreign",
-            f"signed by a workflow of another repository; to accept it: --signer-workflow {shown}",
-            wanted,
-            place,
-        )
+        return _foreign(claims, policy, step, wanted, place)
     if wanted_path is not None and signer.path != wanted_path:
         return _failed(step, "identity.signer-workflow.mismatch", "signed by another workflow", wanted, place)
     pinned = "" if wanted_path is not None else " (workflow not pinned)"
     return _passed(step, "identity.signer-workflow", f"{signer.path} at {signer.ref}{pinned}")
+
+
+def _foreign(claims: Claims, policy: Policy, step: str, wanted: str, place: str) -> Check:
+    """Somebody else's workflow. A flag that accepts it is offered only for the demanded repository's run."""
+    message = "signed by a workflow of another repository"
+    if _repository(claims, policy, step).status is Status.PASS:
+        flag = shlex.quote(escape_untrusted(place, limit=200))
+        message += f"{ADVICE}--signer-workflow {flag}"
+    elif same_repository(policy.signer()[0], policy.repository):
+        # No reason of its own: of another repository's run the workflow is another repository's.
+        return Check(
+            step=step,
+            code="identity.signer-workflow",
+            status=Status.NOT_CHECKED,
+            message="workflow not judged: the run belongs to another repository",
+        )
+    return _failed(step, "identity.signer-workflow.foreign", message, wanted, place)
 
 
 def _source_ref(claims: Claims, policy: Policy, step: str) -> Check:
@@ -108,7 +125,11 @@ def _source_ref(claims: Claims, policy: Policy, step: str) -> Check:
         return _missing(step, "source ref", allowed)
     if not any(matches_ref(ref, pattern) for pattern in policy.source_refs):
         return _failed(
-            step, "identity.source-ref.not-allowed", "built from a ref that is not allowed", allowed, ref
+            step,
+            "identity.source-ref.not-allowed",
+            f"built from {_shown(ref)}, which is not allowed{ADVICE}--source-ref",
+            allowed,
+            ref,
         )
     return _passed(step, "identity.source-ref", ref)
 
@@ -119,7 +140,11 @@ def _source_digest(claims: Claims, policy: Policy, step: str) -> Check:
         return _missing(step, "commit", policy.source_digest or "a commit")
     if policy.source_digest is not None and commit != policy.source_digest:
         return _failed(
-            step, "identity.source-digest.mismatch", "built from another commit", policy.source_digest, commit
+            step,
+            "identity.source-digest.mismatch",
+            f"built from another commit, {_shown(commit[:12])}",
+            policy.source_digest,
+            commit,
         )
     return _passed(step, "identity.source-digest", f"started at commit {commit}")
 
@@ -131,7 +156,11 @@ def _trigger(claims: Claims, policy: Policy, step: str) -> Check:
         return _missing(step, "trigger", allowed)
     if trigger not in policy.triggers:
         return _failed(
-            step, "identity.trigger.not-allowed", "started by an event that is not allowed", allowed, trigger
+            step,
+            "identity.trigger.not-allowed",
+            f"started by {_shown(trigger)}, which is not allowed{ADVICE}triggers in a policy file",
+            allowed,
+            trigger,
         )
     return _passed(step, "identity.trigger", trigger)
 
@@ -146,7 +175,7 @@ def _runner(claims: Claims, policy: Policy, step: str) -> Check:
         return _failed(
             step,
             "identity.runner.not-github-hosted",
-            "built on a machine that its owner controls",
+            f"built on a {_shown(claims.runner_environment)} runner, a machine that its owner controls",
             wanted,
             claims.runner_environment,
         )
@@ -163,7 +192,7 @@ def _visibility(claims: Claims, policy: Policy, step: str) -> Check:
         return _failed(
             step,
             "identity.visibility.not-public",
-            "built from source that not everybody can read",
+            f"built from {_shown(claims.visibility)} source, which not everybody can read",
             wanted,
             claims.visibility,
         )

@@ -34,7 +34,9 @@ def check_statement(signature: VerifiedSignature, policy: Policy, *, eif_digest:
     A signature by one signer never vouches for a statement by another. ``eif_digest``: OCI digest of the
     artifact's image layer. Never raises: a statement that cannot be read is a failed check.
     """
-    bad = next((one for one in check_identity(signature.claims, policy) if one.status is Status.FAIL), None)
+    bad = next(
+        (one for one in check_identity(signature.claims, policy) if one.status is not Status.PASS), None
+    )
     if bad is not None:
         why = f"the statement is by another signer: {bad.message} [{bad.code}]"
         return _refused("statement.identity", why, bad.expected, bad.actual)
