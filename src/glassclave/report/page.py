@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,13 +10,14 @@ from datetime import datetime
 from glassclave.attestation.appraisal import DocumentAppraisal
 from glassclave.attestation.content import time_text
 from glassclave.attestation.expectation import Live
-from glassclave.policy.model import DEFAULT_SOURCE_REFS, Policy
+from glassclave.policy.checks.identity import ADVICE
 from glassclave.policy.verdict import Level, Verdict
 from glassclave.provenance.evidence import VerifiedSignature
 from glassclave.provenance.predicate import MeasurementPredicate, predicate_record
 from glassclave.report.attestation import document_record
+from glassclave.report.commands import Step, commands_of
 from glassclave.report.links import commit_link, log_link, public_link, run_link, workflow_link
-from glassclave.report.verdict import custom_trust, level_sentence, log_kept_until, untagged
+from glassclave.report.verdict import level_sentence, log_kept_until, refusal
 from glassclave.results import Check, Finding, Status
 
 _WORDS = {Status.PASS: "✓ passed", Status.FAIL: "✗ failed", Status.NOT_CHECKED: "– not checked"}
@@ -25,21 +25,25 @@ _WORDS = {Status.PASS: "✓ passed", Status.FAIL: "✗ failed", Status.NOT_CHECK
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A name and a value; ``link``: an address that may be clicked; ``exact``: shown as code."""
+    """A name and a value; ``link``: an address that may be clicked; ``exact``: shown as code.
+
+    ``before``, ``note``: words before and after the value.
+    """
 
     name: str
     text: str
     link: str | None = None
     exact: bool = False
     note: str | None = None
+    before: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """A command to type, and why."""
+class Failure:
+    """A check that failed. ``said``: what the sentence above it does not say already."""
 
-    why: str
-    command: str
+    said: str
+    check: Check
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,8 @@ class Page:
     band: str
     sentence: str
     meaning: str
-    custom_trust: str | None
+    custom_trust: bool
+    failures: Sequence[Failure]
     about: Sequence[Row]
     who: str
     builder: Sequence[Row]
@@ -86,12 +91,13 @@ def page_of(verdict: Verdict, *, at: datetime) -> Page:
     return Page(
         title=f"{verdict.level.value if verdict.passed else 'refused'}: {verdict.reference}",
         band=_band(verdict),
-        sentence=level_sentence(verdict),
+        sentence=_sentence(verdict),
         meaning=_meaning(verdict),
-        custom_trust=custom_trust(verdict, whole=True),
+        custom_trust=verdict.custom_trust,
+        failures=tuple(_failures(verdict)),
         about=_about(verdict, at),
         who=_who(verdict),
-        builder=() if signature is None else tuple(_builder(signature)),
+        builder=() if signature is None else tuple(_builder(verdict, signature)),
         what=_what(verdict),
         source=() if signature is None else tuple(_source(signature)),
         inside=_inside(verdict),
@@ -100,14 +106,42 @@ def page_of(verdict: Verdict, *, at: datetime) -> Page:
         enclave=() if verdict.appraisal is None else tuple(_enclave(verdict.appraisal)),
         unchecked=tuple(_unchecked(verdict)),
         findings=verdict.findings,
-        commands=tuple(_commands(verdict)),
+        commands=tuple(commands_of(verdict)),
         checks=verdict.checks,
         raw=tuple(_raw(verdict)),
     )
 
 
-def _refused(verdict: Verdict) -> bool:
-    return any(check.status is Status.FAIL for check in verdict.checks)
+def _failed(verdict: Verdict, step: str | None = None) -> tuple[Check, ...]:
+    """Checks that failed: of one step, or all."""
+    return tuple(
+        check for check in verdict.checks if check.status is Status.FAIL and step in (None, check.step)
+    )
+
+
+def _sentence(verdict: Verdict) -> str:
+    """As in the text; of a refusal the code, what was expected and what was found stand below."""
+    failed = _failed(verdict)
+    return f"REFUSED: {refusal(verdict, failed[0])}." if failed else level_sentence(verdict)
+
+
+def _failures(verdict: Verdict) -> Iterator[Failure]:
+    """Of the first one, which is in the sentence, only what the sentence leaves out."""
+    for index, check in enumerate(_failed(verdict)):
+        message, _, advice = check.message.partition(ADVICE)
+        told = message.endswith(refusal(verdict, check)) or check.code == "identity.repository.mismatch"
+        advised = advice and f"To accept it: {advice}"
+        yield Failure(advised if index == 0 and told else check.message, check)
+
+
+def _roots(verdict: Verdict) -> Iterator[Row]:
+    """Whom the answer rests on, named here and nowhere else on the page."""
+    trust, root, appraisal = verdict.trust, verdict.attestation_root, verdict.appraisal
+    yield Row("Trust root", f"sha256 {trust.sha256}", exact=True, before=trust.name)
+    if root is None and appraisal is not None:
+        root = (appraisal.trust.name, appraisal.trust.sha256)
+    if root is not None:
+        yield Row("Hardware root", f"sha256 {root[1]}", exact=True, before=root[0])
 
 
 def _whole(verdict: Verdict, step: str) -> bool:
@@ -117,21 +151,21 @@ def _whole(verdict: Verdict, step: str) -> bool:
 
 def _band(verdict: Verdict) -> str:
     """Green for the best that can be had under everybody's trust; amber for less; red for a refusal."""
-    if _refused(verdict):
+    if _failed(verdict):
         return "bad"
     best = verdict.level is Level.LIVE or (verdict.level is verdict.required is Level.PROVENANCE)
     return "good" if verdict.passed and best and not verdict.custom_trust else "warn"
 
 
 def _meaning(verdict: Verdict) -> str:
-    if _refused(verdict):
-        return "Do not rely on this image for what you asked. The check that failed, and why, is named below."
+    if _failed(verdict):
+        return "Do not rely on this image for what you asked."
     if not verdict.passed:
         return "Nothing was found to be wrong, and yet less was shown than you asked for."
     texts = {
         Level.PROVENANCE: (
-            "The image file was fetched, taken apart and measured here, and it is the one that this workflow"
-            " signed. Whether a running service uses it was not part of the question."
+            "The image file was fetched and measured here, and it is the one that the workflow named below"
+            " built and signed. Whether a running service uses it was not part of the question."
         ),
         Level.ATTESTED_AT: (
             "The hardware confirmed that a sealed machine with exactly this image existed at that time."
@@ -147,34 +181,37 @@ def _meaning(verdict: Verdict) -> str:
 
 
 def _about(verdict: Verdict, at: datetime) -> tuple[Row, ...]:
-    trust = "the public instance" if verdict.trust.public_good else "chosen by whoever asked"
     return (
         Row("Name", verdict.reference, exact=True),
         Row("Digest", verdict.digest or "none", exact=True),
         Row("Judged", time_text(at)),
-        Row("Trust root", f"{verdict.trust.name}, sha256 {verdict.trust.sha256}", note=trust),
+        *_roots(verdict),
     )
 
 
 def _who(verdict: Verdict) -> str:
     if verdict.signature is None:
         return "Nobody whose signature holds. See the failed check."
-    if not _whole(verdict, "identity"):
+    if any(check.code == "identity.repository.mismatch" for check in _failed(verdict, "identity")):
         return "Not who you asked for. The signature's certificate says:"
+    if not _whole(verdict, "identity"):
+        return "Not in the way that you asked for. The signature's certificate says:"
     return (
         "A build service ran this workflow and told an authority which one it was. The authority certified a"
         " key that existed only in that run, and with it the signature was made."
     )
 
 
-def _builder(signature: VerifiedSignature) -> Iterator[Row]:
+def _builder(verdict: Verdict, signature: VerifiedSignature) -> Iterator[Row]:
     claims = signature.claims
     yield Row(
         "Repository", claims.source_repository_uri or "not said", public_link(claims.source_repository_uri)
     )
     signer = workflow_link(claims, signer=True)
     at = "" if claims.build_signer_uri is None else claims.build_signer_uri.partition("@")[2]
-    yield Row("Signed by", signer or claims.build_signer_uri or "not said", signer, note=at and f"at {at}")
+    pinned = "" if verdict.policy.signer_workflow else "any workflow of the repository was allowed"
+    note = "; ".join(part for part in (at and f"at {at}", pinned) if part)
+    yield Row("Signed by", signer or claims.build_signer_uri or "not said", signer, note=note)
     yield Row("Started by", claims.build_trigger or "not said", note="the event that started the run")
     yield Row("Ran on", claims.runner_environment or "not said")
     yield Row(
@@ -206,6 +243,8 @@ def _source(signature: VerifiedSignature) -> Iterator[Row]:
 
 
 def _inside(verdict: Verdict) -> str:
+    if _failed(verdict, "image"):
+        return "Not what was signed: the image file was measured here, and a check of it failed."
     if verdict.measurements is None:
         return "Not looked at: an earlier check failed."
     return (
@@ -256,58 +295,16 @@ def _enclave(appraisal: DocumentAppraisal) -> Iterator[Row]:
     yield Row("Document of", time_text(document.created))
     if isinstance(appraisal.mode, Live):
         yield Row("Judged for", time_text(appraisal.mode.at))
-    yield Row("Hardware root", f"{appraisal.trust.name}, sha256 {appraisal.trust.sha256}")
 
 
 def _unchecked(verdict: Verdict) -> Iterator[str]:
+    failed = {check.step for check in _failed(verdict)}
     for check in verdict.checks:
-        if check.status is Status.NOT_CHECKED:
+        # Of a step that failed its failures are the news; the table has the rest.
+        if check.status is Status.NOT_CHECKED and check.step not in failed:
             yield f"{check.step}: {check.message}"
     yield "What the source code does: nobody read it here."
     yield "Whether the workflow built from that commit and nothing else: read the workflow and the run's log."
-
-
-def _commands(verdict: Verdict) -> Iterator[Step]:
-    pinned = _pinned(verdict)
-    trust = "" if verdict.trust.public_good else " --trust-config FILE"
-    demands = _demands(verdict.policy)
-    yield Step("Judge it again:", f"glassclave verify {shlex.quote(pinned)} {demands}{trust}")
-    claims = None if verdict.signature is None else verdict.signature.claims
-    # Of a signer who was refused no command is offered: it would succeed.
-    if claims is not None and claims.issuer and claims.san_uri and _whole(verdict, "identity"):
-        pointed = "" if verdict.trust.public_good else ", pointed at the same trust root"
-        yield Step(
-            f"Check the signature with another program (cosign){pointed}:",
-            f"cosign verify --certificate-oidc-issuer {shlex.quote(claims.issuer)}"
-            f" --certificate-identity {shlex.quote(claims.san_uri)} {shlex.quote(pinned)}",
-        )
-    yield Step("Fetch the files (oras), then measure the image:", f"oras pull {shlex.quote(pinned)}")
-    yield Step("", "glassclave describe FILE.eif")
-
-
-def _demands(policy: Policy) -> str:
-    """The options that ask for this policy; a policy that no options can ask for stands in a file."""
-    words = ["--repo", policy.repository]
-    if policy.signer_workflow is not None:
-        words += ["--signer-workflow", policy.signer_workflow]
-    if policy.source_refs != DEFAULT_SOURCE_REFS:
-        words += [word for ref in policy.source_refs for word in ("--source-ref", ref)]
-    if policy.source_digest is not None:
-        words += ["--source-digest", policy.source_digest]
-    asked = Policy(
-        repository=policy.repository,
-        signer_workflow=policy.signer_workflow,
-        source_refs=policy.source_refs,
-        source_digest=policy.source_digest,
-    )
-    return shlex.join(words) if asked == policy else "--policy FILE"
-
-
-def _pinned(verdict: Verdict) -> str:
-    """The reference by digest: a tag may name another image tomorrow."""
-    if verdict.digest is None:
-        return verdict.reference
-    return f"{untagged(verdict.reference)}@{verdict.digest}"
 
 
 def _raw(verdict: Verdict) -> Iterator[Raw]:

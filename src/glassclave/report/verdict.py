@@ -204,6 +204,8 @@ def refusal(verdict: Verdict, failed: Check) -> str:
     """Why, as a person would say it."""
     if failed.code == "identity.repository.mismatch":
         return f"this is not {verdict.policy.repository}'s image, it was built in {failed.actual}"
+    if failed.code.startswith("attestation.pcr"):
+        return "what the enclave runs is not this image"
     if failed.step == "enclave" and verdict.appraisal is not None:
         return refusal_of(verdict.appraisal)
     return failed.message.partition(ADVICE)[0]

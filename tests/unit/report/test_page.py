@@ -6,12 +6,17 @@ from dataclasses import replace
 
 import pytest
 
+from glassclave.attestation.expectation import Historical, Live
 from glassclave.policy.model import Policy
+from glassclave.policy.verdict import Level
 from glassclave.provenance.claims import Claims
+from glassclave.report.html import verdict_page
 from glassclave.report.links import commit_link, public_link, run_link, workflow_link
 from glassclave.report.page import Page, page_of
-from tests.unit.attestation.forge import NOW
-from tests.unit.flows.published import COMMIT, EVIL, GOOD, whole
+from tests.unit.attestation.forge import NONCE, NOW, ROOT
+from tests.unit.eif.images import write
+from tests.unit.flows.published import COMMIT, CUSTOM, EVIL, GOOD, MemorySigstore, Published, whole
+from tests.unit.flows.test_verify_levels import LIVE, document
 
 REPO = "https://github.com/acme/hello"
 
@@ -79,13 +84,105 @@ def test_the_commands_ask_the_same_question_by_digest() -> None:
     ]
     other = replace(policy, visibility=None)
     page = page_of(published.verify(policy=other).verdict, at=NOW)
-    assert commands(page)[0] == f"glassclave verify {pinned} --policy FILE"
+    assert commands(page)[0] == f"glassclave verify {pinned} --policy POLICY.toml"
+
+
+@pytest.mark.parametrize(
+    ("mode", "required", "words"),
+    [
+        (
+            LIVE,
+            None,
+            f"--document DOCUMENT --nonce {NONCE.hex()} --at 2026-11-23T12:00:03Z"
+            " --attestation-root ROOT.pem",
+        ),
+        (Historical(), None, "--document DOCUMENT --historical --attestation-root ROOT.pem"),
+        (
+            Historical(),
+            Level.PROVENANCE,
+            "--document DOCUMENT --historical --attestation-root ROOT.pem --require provenance",
+        ),
+        (None, Level.LIVE, "--require live"),
+    ],
+)
+def test_the_question_about_a_document_is_offered_with_its_time(
+    mode: Live | Historical | None, required: Level | None, words: str
+) -> None:
+    published = whole()
+    published.sigstore = MemorySigstore(CUSTOM)
+    judged = None if mode is None else document(mode)
+    page = page_of(published.verify(document=judged, required=required).verdict, at=NOW)
+    pinned = f"registry.example/o/r@{published.digest}"
+    assert commands(page)[0] == (
+        f"glassclave verify {pinned} --repo acme/hello {words} --trust-config TRUST.json"
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "required", "band"),
+    [
+        (None, None, "good"),
+        (None, Level.PROVENANCE, "good"),
+        (None, Level.LIVE, "warn"),
+        (LIVE, None, "warn"),
+        (LIVE, Level.PROVENANCE, "warn"),
+        (Historical(), None, "warn"),
+        (Historical(), Level.LIVE_UNBOUND, "warn"),
+    ],
+)
+def test_green_is_for_provenance_when_nothing_more_was_asked(
+    mode: Live | Historical | None, required: Level | None, band: str
+) -> None:
+    judged = None if mode is None else document(mode)
+    verdict = whole().verify(document=judged, required=required).verdict
+    # As if AWS's root had signed: nobody else's colour is green at all.
+    assert page_of(replace(verdict, attestation_root=None), at=NOW).band == band
+    assert page_of(replace(verdict, trust=CUSTOM), at=NOW).band == "warn"
+
+
+def test_the_roots_are_named_once_and_the_warning_comes_first() -> None:
+    published = whole()
+    published.sigstore = MemorySigstore(CUSTOM)
+    page = verdict_page(published.verify(document=document(LIVE)).verdict, at=NOW)
+    for sha256 in (CUSTOM.sha256, ROOT.sha256):
+        assert page.partition("<h2>The evidence")[0].count(sha256) == 1
+    assert page.index("UNDER CUSTOM TRUST") < page.index("LIVE, UNBOUND")
+    assert page.count("UNDER CUSTOM TRUST") == 1
+
+
+def test_a_refusal_says_above_all_else_what_was_expected_and_found() -> None:
+    page = page_of(whole().verify(policy=Policy(repository="o/evil")).verdict, at=NOW)
+    assert page.sentence == "REFUSED: this is not o/evil's image, it was built in acme/hello."
+    (failure,) = page.failures
+    assert (failure.said, failure.check.expected, failure.check.actual) == ("", "o/evil", "acme/hello")
+    assert not any("identity" in line for line in page.unchecked), "its failure is the news"
+    other = whole(write(kernel=b"OTHER")[0]).verify(document=document(LIVE)).verdict
+    page = page_of(other, at=NOW)
+    assert page.sentence == "REFUSED: what the enclave runs is not this image."
+    assert [failure.said for failure in page.failures] == [
+        "PCR0: another image",
+        "PCR1: another kernel or init",
+    ]
+    published = Published()
+    published.sign(replace(GOOD, source_repository_ref="refs/heads/x"))
+    page = page_of(published.verify().verdict, at=NOW)
+    assert page.failures[0].said == "To accept it: --source-ref"
+    assert "Not in the way that you asked for" in page.who
+
+
+def test_an_image_that_is_not_the_stated_one_was_looked_at() -> None:
+    published = Published()
+    published.sign()
+    published.state(bend=lambda one: replace(one, measured=replace(one.measured, flags=1)))
+    page = page_of(published.verify().verdict, at=NOW)
+    assert page.inside.startswith("Not what was signed")
+    assert page.content == ()
 
 
 def test_of_a_refused_signer_no_command_is_offered() -> None:
     published = whole()
     page = page_of(published.verify(policy=Policy(repository="acme/other")).verdict, at=NOW)
-    assert not any(command.startswith("cosign") for command in commands(page))
+    assert [step.command.partition(" ")[0] for step in page.commands] == ["glassclave"]
     assert page.band == "bad"
     assert page.content == ()
     assert "Not who you asked for" in page.who
