@@ -86,7 +86,7 @@ def collect_evidence(
         collector.judge(collector.evidence.signatures, partial(collector.referrer, descriptor))
     collector.judge(collector.evidence.signatures, collector.legacy_manifest)
     for pieces in (collector.evidence.signatures, collector.evidence.statements):
-        pieces.good.sort(key=lambda one: (one.log_index, one.kind, one.certificate_der))
+        pieces.good.sort(key=lambda one: (one.log_index, one.kind, one.certificate_der, one.payload))
     return collector.evidence
 
 

@@ -80,6 +80,15 @@ class VerifyOutcome:
             self.image.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Stated:
+    """A statement that passes."""
+
+    predicate: MeasurementPredicate
+    checks: tuple[Check, ...]
+    signature: VerifiedSignature
+
+
 @dataclass(slots=True)
 class _Case:
     """What is known so far."""
@@ -154,8 +163,9 @@ def _judge(
     if layers is not None and case.digest is not None:
         evidence = collect_evidence(registry, request.reference, case.digest, signatures)
         _signature(case, evidence, request.policy)
-        _statement(case, evidence, request.policy, layers)
-        _image(case, request, registry, layers, progress)
+        stated = _statements(case, evidence.statements, request.policy, layers)
+        if stated and not _image(case, stated, request, registry, layers, progress):
+            _none_was_withheld(evidence.statements)
     _enclave(case, request.document)
     _fill(case, request.document)
 
@@ -220,35 +230,41 @@ def _none_was_withheld(pieces: Pieces) -> None:
         raise pieces.unavailable[0]
 
 
-def _statement(case: _Case, evidence: Evidence, policy: Policy, layers: ArtifactLayers) -> None:
+def _statements(case: _Case, pieces: Pieces, policy: Policy, layers: ArtifactLayers) -> list[_Stated]:
+    """Those that pass, best first. None: a check says why, unless an earlier step did."""
     if case.refused:
-        return
-    pieces = evidence.statements
+        return []
     if not pieces.good:
         error = pieces.reason()
         if error is None:
             case.failed("statement", "statement.none", "nobody states what this image measures")
         else:
             case.failed("statement", error.code, error.message)
-        return
+        return []
     latest_first = pieces.good[::-1]
     judged = [
         (check_statement(one, policy, eif_digest=layers.eif.digest), one)
         for one in sorted(latest_first, key=lambda one: one.certificate_der != _certificate(case))
     ]
-    passing = next(((outcome, one) for outcome, one in judged if outcome.predicate is not None), None)
-    if passing is None:
+    passing = [
+        _Stated(outcome.predicate, outcome.checks, one)
+        for outcome, one in judged
+        if outcome.predicate is not None
+    ]
+    if not passing:
         _none_was_withheld(pieces)
         furthest = next((outcome for outcome, _ in judged if outcome.allowed), judged[0][0])
         case.checks += furthest.checks
-        return
-    outcome, signature = passing
-    case.checks += outcome.checks
-    case.predicate = outcome.predicate
-    if signature.certificate_der != _certificate(case):
-        case.note(
-            "statement.run.other", f"was signed by another run: {signature.claims.run_invocation_uri or '?'}"
-        )
+    return passing
+
+
+def _adopt(case: _Case, stated: _Stated) -> None:
+    """Of several statements this one goes on."""
+    case.checks += stated.checks
+    case.predicate = stated.predicate
+    claims = stated.signature.claims
+    if stated.signature.certificate_der != _certificate(case):
+        case.note("statement.run.other", f"was signed by another run: {claims.run_invocation_uri or '?'}")
 
 
 def _certificate(case: _Case) -> bytes:
@@ -256,10 +272,14 @@ def _certificate(case: _Case) -> bytes:
 
 
 def _image(
-    case: _Case, request: VerifyRequest, registry: RegistryReader, layers: ArtifactLayers, progress: Progress
-) -> None:
-    if case.refused or case.predicate is None:
-        return
+    case: _Case,
+    stated: Sequence[_Stated],
+    request: VerifyRequest,
+    registry: RegistryReader,
+    layers: ArtifactLayers,
+    progress: Progress,
+) -> bool:
+    """Whether another statement could not change the answer: it passes, or the file breaks its own rules."""
     # Without a name on disk, gone with its last handle: `--save` copies it after the verdict.
     case.image = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever the outcome is handed to
     registry.fetch_blob_to(request.reference, layers.eif, case.image, progress)
@@ -267,8 +287,9 @@ def _image(
     try:
         file = measure_file(FileSource(case.image, name="the image"), name="the image", progress=progress)
     except (ParseError, RefusedError) as error:
+        _adopt(case, stated[0])
         case.failed("image", error.code, error.message)
-        return
+        return True
     found = file.measured
     hints = Hints(
         annotations=layers.pcr_hints,
@@ -276,9 +297,12 @@ def _image(
         described=_beside(registry, request.reference, layers.describe),
         measured_as=describe_measurements(found.measurements),
     )
-    case.checks += check_image(case.predicate, found, hints)
-    if case.refused:
-        return
+    judged = [(check_image(one.predicate, found, hints), one) for one in stated]
+    checks, best = next((pair for pair in judged if not _failures(pair[0])), judged[0])
+    _adopt(case, best)
+    case.checks += checks
+    if _failures(checks):
+        return False
     case.measurements = found.measurements
     if lookup_pcr1(found.measurements.pcr1.hex()) is None:
         case.note(
@@ -286,6 +310,7 @@ def _image(
             "nobody whom this program knows made the kernel and init of this image (PCR1)",
             Severity.WARNING,
         )
+    return True
 
 
 def _beside(registry: RegistryReader, reference: Reference, layer: Descriptor | None) -> bytes | None:

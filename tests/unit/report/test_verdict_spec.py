@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from glassclave.attestation.expectation import Historical
+from glassclave.errors import UnavailableError
 from glassclave.policy.model import Policy
 from glassclave.policy.verdict import Verdict
+from glassclave.report.attestation import DOCUMENT_SCHEMA
 from glassclave.report.records import json_text
 from glassclave.report.verdict import verdict_record
+from glassclave.results import Status
 from tests.unit.flows.published import CUSTOM, EVIL, MemorySigstore, Published, whole
 from tests.unit.flows.test_verify_levels import LIVE, document
 
@@ -75,6 +80,84 @@ def test_every_verdict_follows_the_schema(name: str) -> None:
 def test_the_schema_refuses_another_verdict(change: dict[str, object]) -> None:
     record = verdict_record(VERDICTS["provenance"]) | change
     assert list(Draft202012Validator(SCHEMA).iter_errors(record))
+
+
+@pytest.mark.parametrize("key", ["document", "statement"])
+def test_what_is_nested_is_strict_too(key: str) -> None:
+    record = verdict_record(VERDICTS["live"])
+    part = record[key]
+    assert isinstance(part, dict)
+    for changed in (part | {"extra": 1}, dict(list(part.items())[1:])):
+        assert list(Draft202012Validator(SCHEMA).iter_errors(record | {key: changed}))
+
+
+def test_what_is_nested_is_what_its_own_specification_says() -> None:
+    record = json.loads(json_text(verdict_record(VERDICTS["live"])))
+    statement, document_ = record["statement"], dict(record["document"])
+    document_.pop("at")
+    document_ |= {"schema": DOCUMENT_SCHEMA, "verified": False}
+    for name, part in (("measurement-v1", statement), ("attestation-document", document_)):
+        schema = json.loads((SPEC / f"{name}.schema.json").read_text(encoding="utf-8"))
+        assert list(Draft202012Validator(schema).iter_errors(part)) == []
+
+
+def test_the_page_names_every_key() -> None:
+    section = (SPEC / "verdict.md").read_text(encoding="utf-8").partition("## JSON")[2].partition("\n## ")[0]
+    named = re.findall(r"^\| (.*?) \|", section, re.MULTILINE)[2:]
+    keys = [key for cell in named for key in re.findall(r"`([a-z]+)`", cell)]
+    assert sorted(keys) == sorted(SCHEMA["properties"])
+    assert sorted(SCHEMA["required"]) == sorted(keys)
+
+
+def families(*steps: str) -> dict[str, set[str]]:
+    """Codes and families (``json.*``) that the page names for each of the checks' steps."""
+    text = (SPEC / "verdict.md").read_text(encoding="utf-8")
+    sections = {step: text.partition(f"\n### {step}\n")[2].partition("\n#")[0] for step in steps}
+    return {
+        step: {
+            code
+            for line in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+            for code in re.findall(r"`([a-z0-9.*-]+)`", line)
+        }
+        for step, section in sections.items()
+    }
+
+
+def bent(data: bytes, draw: random.Random) -> bytes:
+    place = draw.randrange(len(data))
+    kind = draw.randrange(3)
+    if kind == 0:
+        return data[:place] + bytes([draw.randrange(256)]) + data[place + 1 :]
+    return data[:place] + data[place + draw.randrange(1, 9) :] if kind == 1 else data[: place + 1]
+
+
+def test_whatever_is_bent_the_code_is_named_for_its_step() -> None:
+    """Bytes of manifest, signatures, statement and image are bent, the same ones in every run."""
+    named = families("artifact", "signature", "identity", "statement", "image")
+    draw = random.Random(7)
+    seen: set[str] = set()
+    for turn in range(600):
+        published = Published()
+        published.sign() if turn % 2 else published.sign_bundle()
+        published.state()
+        registry = published.registry
+        if turn % 3 == 0:
+            digest = draw.choice(sorted(registry.manifests))
+            stored = registry.manifests[digest]
+            registry.manifests[digest] = replace(stored, data=bent(stored.data, draw))
+        else:
+            digest = draw.choice(sorted(registry.blobs))
+            registry.blobs[digest] = bent(registry.blobs[digest], draw)
+        try:
+            checks = published.verify().verdict.checks
+        except (KeyError, TypeError, ValueError, UnavailableError):
+            continue  # the registry and the Sigstore in memory believe their input
+        for check in checks:
+            if check.status is Status.FAIL:
+                seen.add(check.code)
+                family = check.code.partition(".")[0] + ".*"
+                assert {check.code, family} & named[check.step], (check.step, check.code)
+    assert len(seen) > 12
 
 
 def codes_in_the_source() -> Iterator[str]:

@@ -1,0 +1,149 @@
+"""The image measured here against what was stated, and what stands beside it against both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from glassclave.errors import UnavailableError
+from glassclave.provenance.predicate import MeasurementPredicate, SectionDigest, predicate_json
+from tests.unit.eif.images import patched
+from tests.unit.flows.published import IMAGE, Published
+
+
+def measured(**changes: object) -> Callable[[MeasurementPredicate], MeasurementPredicate]:
+    return lambda one: replace(one, measured=replace(one.measured, **changes))  # type: ignore[arg-type]
+
+
+def registers(**changes: bytes) -> Callable[[MeasurementPredicate], MeasurementPredicate]:
+    def bend(one: MeasurementPredicate) -> MeasurementPredicate:
+        values = replace(one.measured.measurements, **changes)
+        return replace(one, measured=replace(one.measured, measurements=values))
+
+    return bend
+
+
+def longer_section(one: MeasurementPredicate) -> MeasurementPredicate:
+    first, *rest = one.measured.sections
+    longer = SectionDigest(type=first.type, size=first.size + 1, sha384=first.sha384)
+    return replace(one, measured=replace(one.measured, sections=(longer, *rest)))
+
+
+def other_sha384(one: MeasurementPredicate) -> MeasurementPredicate:
+    return replace(one, measured=replace(one.measured, eif=replace(one.measured.eif, sha384=bytes(48))))
+
+
+@pytest.mark.parametrize(
+    ("bend", "code"),
+    [
+        (registers(pcr0=b"\7" * 48), "image.pcr0.mismatch"),
+        (registers(pcr1=b"\7" * 48), "image.pcr1.mismatch"),
+        (registers(pcr2=b"\7" * 48), "image.pcr2.mismatch"),
+        (measured(architecture="aarch64"), "image.architecture.mismatch"),
+        (measured(eif_version=3), "image.header.mismatch"),
+        (measured(flags=1), "image.header.mismatch"),
+        (longer_section, "image.section.mismatch"),
+        (other_sha384, "image.file.mismatch"),
+    ],
+)
+def test_the_image_is_measured_here_and_compared_with_the_whole_statement(
+    bend: Callable[[MeasurementPredicate], MeasurementPredicate], code: str
+) -> None:
+    published = Published()
+    published.sign()
+    published.state(bend=bend)
+    assert published.failures() == [code]
+
+
+def test_a_statement_that_the_image_contradicts_does_not_hide_one_that_it_bears_out() -> None:
+    wrong = registers(pcr1=b"\7" * 48)
+    for logs in ((3, 9), (9, 3)):
+        published = Published()
+        published.sign()
+        published.state(log=logs[0], bend=wrong)
+        published.state(log=logs[1])
+        verdict = published.verify().verdict
+        assert verdict.passed
+        assert verdict.predicate is not None
+        assert verdict.predicate.measured == published.predicate.measured
+        assert [check.step for check in verdict.checks].count("statement") == 1
+
+
+def test_a_withheld_statement_might_have_been_the_one_that_the_image_bears_out() -> None:
+    published = Published()
+    published.sign()
+    published.state(bend=registers(pcr1=b"\7" * 48))
+    assert published.failures() == ["image.pcr1.mismatch"]
+    published.registry.lost.add(published.state(log=9))
+    with pytest.raises(UnavailableError):
+        published.verify()
+    # No statement makes a file right that breaks the rules of its own format.
+    digest = "sha256:" + published.predicate.measured.eif.sha256.hex()
+    published.registry.blobs[digest] = IMAGE[:-1] + bytes([IMAGE[-1] ^ 1])
+    assert published.failures() == ["eif.crc"]
+
+
+def test_two_statements_of_one_log_entry_number_are_judged_in_one_order() -> None:
+    published = Published()
+    published.sign()
+    published.state(bend=registers(pcr1=b"\7" * 48))
+    published.state(bend=registers(pcr1=b"\6" * 48))
+    one = published.verify().verdict
+    published.registry.referrers.reverse()
+    assert published.verify().verdict == one
+
+
+def no_build_log(one: MeasurementPredicate) -> MeasurementPredicate:
+    return replace(one, claimed=replace(one.claimed, build_log=None))
+
+
+def written(bend: Callable[[MeasurementPredicate], MeasurementPredicate], one: MeasurementPredicate) -> bytes:
+    return predicate_json(bend(one))
+
+
+def edited_hint(document: dict[str, object]) -> None:
+    annotations = document["annotations"]
+    assert isinstance(annotations, dict)
+    annotations["PCR1"] = "0" * 96
+
+
+def signed(published: Published) -> Published:
+    published.sign()
+    published.state()
+    return published
+
+
+def test_what_stands_beside_the_image_must_agree_with_it() -> None:
+    assert signed(Published(bend=edited_hint)).failures() == ["image.annotation.mismatch"]
+    for bend in (other_sha384, no_build_log):
+        wrong = Published(measurements=partial(written, bend))
+        assert signed(wrong).failures() == ["image.measurements.mismatch"]
+    assert signed(Published(measurements=lambda one: b"{}")).failures() == ["image.measurements.mismatch"]
+    pcr0 = Published().predicate.measured.measurements.pcr0.hex().encode()
+    bad = Published(described=lambda data: data.replace(pcr0, b"0" * 96))
+    assert signed(bad).failures() == ["image.describe.mismatch"]
+    assert signed(Published(described=lambda data: b"[]")).failures() == ["image.describe.mismatch"]
+    large = Published(described=lambda data: data + b" " * (4 << 20))
+    assert signed(large).failures() == ["image.describe.mismatch"]
+
+
+def test_an_artifact_may_hold_the_image_alone() -> None:
+    def alone(document: dict[str, object]) -> None:
+        layers = document["layers"]
+        assert isinstance(layers, list)
+        del layers[1:], document["annotations"]
+
+    assert signed(Published(bend=alone)).verify().verdict.passed
+
+
+def test_an_image_that_breaks_a_rule_of_its_format_is_refused_by_that_rule() -> None:
+    bent = IMAGE[:-1] + bytes([IMAGE[-1] ^ 1])
+    published = Published()
+    digest = "sha256:" + published.predicate.measured.eif.sha256.hex()
+    published.registry.blobs[digest] = bent  # a registry client would refuse these bytes: the reader does too
+    assert signed(published).failures() == ["eif.crc"]
+    published.registry.blobs[digest] = patched(IMAGE, len(IMAGE) - 1, b"!")
+    assert "image.pcr2.mismatch" in published.failures()
