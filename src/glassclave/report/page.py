@@ -209,7 +209,8 @@ def _builder(verdict: Verdict, signature: VerifiedSignature) -> Iterator[Row]:
     )
     signer = workflow_link(claims, signer=True)
     at = "" if claims.build_signer_uri is None else claims.build_signer_uri.partition("@")[2]
-    pinned = "" if verdict.policy.signer_workflow else "any workflow of the repository was allowed"
+    free = _whole(verdict, "identity") and verdict.policy.signer_workflow is None
+    pinned = "any workflow of the repository was allowed" if free else ""
     note = "; ".join(part for part in (at and f"at {at}", pinned) if part)
     yield Row("Signed by", signer or claims.build_signer_uri or "not said", signer, note=note)
     yield Row("Started by", claims.build_trigger or "not said", note="the event that started the run")
@@ -304,7 +305,8 @@ def _unchecked(verdict: Verdict) -> Iterator[str]:
         if check.status is Status.NOT_CHECKED and check.step not in failed:
             yield f"{check.step}: {check.message}"
     yield "What the source code does: nobody read it here."
-    yield "Whether the workflow built from that commit and nothing else: read the workflow and the run's log."
+    if verdict.signature is not None:
+        yield "Whether the workflow built from that commit and nothing else: read it, and the run's log."
 
 
 def _raw(verdict: Verdict) -> Iterator[Raw]:

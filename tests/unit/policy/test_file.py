@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from glassclave.errors import GlassclaveError
+from glassclave.errors import GlassclaveError, LimitError
 from glassclave.policy.file import MAX_SIZE, load_policy
 from glassclave.policy.model import DEFAULT_SOURCE_REFS, DEFAULT_TRIGGERS, Policy
 
@@ -79,6 +79,18 @@ def test_anything_else_is_an_error(text: bytes, code: str) -> None:
         load(text)
     assert caught.value.code == code
     assert caught.value.exit_status in (2, 3)
+
+
+def test_the_limits_are_the_documented_ones() -> None:
+    policy = b'repository = "acme/hello"\n'
+    assert load(policy + b"#" * (65536 - len(policy))) == Policy(repository="acme/hello")
+    with pytest.raises(LimitError):
+        load(policy + b"#" * (65537 - len(policy)))
+    refs = [f"refs/heads/{number}" for number in range(65)]
+    assert load(policy + f"source-refs = {refs[:64]}".encode()).source_refs == tuple(refs[:64])
+    for key in ("source-refs", "triggers"):
+        with pytest.raises(LimitError):
+            load(policy + f"{key} = {refs}".encode())
 
 
 def test_an_owner_of_a_managed_enterprise_has_an_underscore() -> None:
