@@ -16,7 +16,7 @@ from typing import BinaryIO
 from glassclave.digests import sha256_digest
 from glassclave.eif.describe import describe
 from glassclave.eif.inspection import inspect_image
-from glassclave.errors import RefusedError, UnavailableError
+from glassclave.errors import LimitError, RefusedError, UnavailableError
 from glassclave.fields import parse_json
 from glassclave.flows.measure import measure_file
 from glassclave.flows.verify import Document, VerifyOutcome, VerifyRequest, verify_reference
@@ -123,10 +123,14 @@ class MemoryRegistry:
 
     def fetch_manifest(self, ref: Reference, digest: str, *, limit: int = MAX_MANIFEST) -> StoredManifest:
         self._hand_out(digest)
+        if len(self.manifests[digest].data) > limit:
+            raise LimitError("registry.size", f"answers with more than {limit} bytes")
         return self.manifests[digest]
 
     def fetch_small_blob(self, ref: Reference, descriptor: Descriptor, limit: int) -> bytes:
         self._hand_out(descriptor.digest)
+        if descriptor.size > limit:
+            raise LimitError("registry.blob.size", f"has {descriptor.size} bytes, at most {limit} are read")
         return self.blobs[descriptor.digest]
 
     def fetch_blob_to(
