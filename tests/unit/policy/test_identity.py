@@ -8,7 +8,7 @@ from glassclave.errors import UsageError
 from glassclave.policy.checks.identity import check_identity
 from glassclave.policy.model import Policy, matches_ref, same_repository
 from glassclave.provenance.claims import Claims
-from glassclave.results import Status
+from glassclave.results import Check, Status
 
 COMMIT = "7f3e" * 10
 SIGNER = "https://github.com/acme/hello/.github/workflows/build.yml@refs/tags/1.2"
@@ -182,3 +182,103 @@ def test_untrusted_claims_are_escaped() -> None:
     claims = replace(GOOD, source_repository_ref="refs/heads/\u202ex")
     (failed,) = (check for check in check_identity(claims, POLICY) if check.status is Status.FAIL)
     assert failed.actual == "refs/heads/\\u{202e}x"
+
+
+def checks_of(claims: Claims, policy: Policy = POLICY) -> dict[str, Check]:
+    return {check.code: check for check in check_identity(claims, policy)}
+
+
+def test_each_claim_has_its_check_in_the_order_of_the_specification() -> None:
+    assert [(check.step, check.code, check.message) for check in check_identity(GOOD, POLICY)] == [
+        ("identity", "identity.issuer", "https://token.actions.githubusercontent.com"),
+        ("identity", "identity.repository", "acme/hello"),
+        (
+            "identity",
+            "identity.signer-workflow",
+            ".github/workflows/build.yml at refs/tags/1.2 (workflow not pinned)",
+        ),
+        ("identity", "identity.source-ref", "refs/tags/1.2"),
+        ("identity", "identity.source-digest", f"started at commit {COMMIT}"),
+        ("identity", "identity.trigger", "push"),
+        ("identity", "identity.runner", "github-hosted"),
+        ("identity", "identity.visibility", "public"),
+    ]
+    pinned = Policy(repository="acme/hello", signer_workflow=".github/workflows/build.yml")
+    assert checks_of(GOOD, pinned)["identity.signer-workflow"].message.endswith(" at refs/tags/1.2")
+    assert {check.step for check in check_identity(GOOD, POLICY, step="statement")} == {"statement"}
+
+
+@pytest.mark.parametrize(
+    ("claim", "message", "expected"),
+    [
+        ("issuer", "issuer", "https://token.actions.githubusercontent.com"),
+        ("source_repository_uri", "repository", "acme/hello"),
+        ("build_signer_uri", "signer workflow", "acme/hello/(any workflow)"),
+        ("source_repository_ref", "source ref", "refs/tags/*, refs/heads/main, refs/heads/master"),
+        ("source_repository_digest", "commit", "a commit"),
+        ("build_trigger", "trigger", "push, release, workflow_dispatch, schedule"),
+        ("runner_environment", "runner", "github-hosted"),
+        ("visibility", "repository's visibility", "public"),
+    ],
+)
+def test_a_missing_claim_says_which_and_what_was_asked_for(claim: str, message: str, expected: str) -> None:
+    check = checks_of(replace(GOOD, **{claim: None}))["identity.claim.missing"]
+    assert check.message == f"the certificate does not say its {message}"
+    assert (check.expected, check.actual) == (expected, "nothing")
+
+
+def test_what_was_asked_for_stands_beside_what_was_found() -> None:
+    path = ".github/workflows/other.yml"
+    pinned = Policy(repository="acme/hello", signer_workflow=path)
+    check = checks_of(GOOD, pinned)["identity.signer-workflow.mismatch"]
+    assert (check.expected, check.actual) == (
+        f"acme/hello/{path}",
+        "acme/hello/.github/workflows/build.yml",
+    )
+    demanded = Policy(repository="acme/hello", source_digest="0" * 40)
+    check = checks_of(GOOD, demanded)["identity.source-digest.mismatch"]
+    assert (check.message, check.expected, check.actual) == (
+        "built from another commit, 7f3e7f3e7f3e",
+        "0" * 40,
+        COMMIT,
+    )
+    check = checks_of(replace(GOOD, source_repository_digest=None), demanded)["identity.claim.missing"]
+    assert check.expected == "0" * 40
+
+
+def test_the_older_claim_of_the_issuer_counts_where_there_is_no_newer_one() -> None:
+    older = replace(GOOD, issuer=None, issuer_v1=GOOD.issuer)
+    assert failures(older) == []
+    assert failures(replace(older, issuer_v1="https://token.example")) == ["identity.issuer.mismatch"]
+
+
+def test_what_a_policy_does_not_ask_for_is_said_to_be_any() -> None:
+    policy = Policy(repository="acme/hello", runner_environment=None, visibility=None)
+    for said in ("self-hosted", None):
+        checks = checks_of(replace(GOOD, runner_environment=said, visibility=said), policy)
+        for code in ("identity.runner", "identity.visibility"):
+            assert checks[code].status is Status.PASS
+            assert checks[code].message == f"{said or 'not said'} (any is allowed)"
+
+
+@pytest.mark.parametrize(
+    ("claim", "code", "said", "found"),
+    [
+        ("source_repository_uri", "identity.repository.mismatch", 200, 300),
+        ("source_repository_ref", "identity.source-ref.not-allowed", 120, 300),
+        ("build_trigger", "identity.trigger.not-allowed", 120, 300),
+        ("runner_environment", "identity.runner.not-github-hosted", 120, 300),
+        ("visibility", "identity.visibility.not-public", 120, 300),
+    ],
+)
+def test_long_claims_are_cut_where_people_read_them(claim: str, code: str, said: int, found: int) -> None:
+    check = checks_of(replace(GOOD, **{claim: "x" * 4096}))[code]
+    assert f"x… ({4096 - said} more characters)" in check.message
+    assert check.message.count("x" * said) == 1
+    assert check.actual == f"{'x' * found}… ({4096 - found} more characters)"
+
+
+def test_the_flag_of_a_long_workflow_is_cut() -> None:
+    foreign = f"https://github.com/other/tools/{'x' * 4000}@refs/tags/v1"
+    check = checks_of(replace(GOOD, build_signer_uri=foreign))["identity.signer-workflow.foreign"]
+    assert check.message.endswith(f"x… ({len('other/tools/') + 4000 - 200} more characters)'")

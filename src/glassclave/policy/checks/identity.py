@@ -168,7 +168,7 @@ def _trigger(claims: Claims, policy: Policy, step: str) -> Check:
 def _runner(claims: Claims, policy: Policy, step: str) -> Check:
     wanted = policy.runner_environment
     if wanted is None:
-        return _passed(step, "identity.runner", f"{claims.runner_environment} (any is allowed)")
+        return _passed(step, "identity.runner", f"{claims.runner_environment or 'not said'} (any is allowed)")
     if claims.runner_environment is None:
         return _missing(step, "runner", wanted)
     if claims.runner_environment != wanted:
@@ -185,7 +185,7 @@ def _runner(claims: Claims, policy: Policy, step: str) -> Check:
 def _visibility(claims: Claims, policy: Policy, step: str) -> Check:
     wanted = policy.visibility
     if wanted is None:
-        return _passed(step, "identity.visibility", f"{claims.visibility} (any is allowed)")
+        return _passed(step, "identity.visibility", f"{claims.visibility or 'not said'} (any is allowed)")
     if claims.visibility is None:
         return _missing(step, "repository's visibility", wanted)
     if claims.visibility != wanted:
