@@ -106,12 +106,8 @@ class _Case:
     def passed(self, step: str, code: str, message: str) -> None:
         self.checks.append(Check(step=step, code=code, status=Status.PASS, message=message))
 
-    def failed(
-        self, step: str, code: str, message: str, expected: str | None = None, actual: str | None = None
-    ) -> None:
-        self.checks.append(
-            Check(step=step, code=code, status=Status.FAIL, message=message, expected=expected, actual=actual)
-        )
+    def failed(self, step: str, code: str, message: str) -> None:
+        self.checks.append(Check(step=step, code=code, status=Status.FAIL, message=message))
 
     def skipped(self, step: str, message: str) -> None:
         self.checks.append(Check(step=step, code=step, status=Status.NOT_CHECKED, message=message))

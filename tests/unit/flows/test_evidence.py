@@ -22,8 +22,8 @@ from glassclave.provenance.cosign import (
     build_payload,
 )
 from glassclave.provenance.statement import build_statement
-from glassclave.results import Status
-from tests.unit.flows.published import GOOD, NAME, Published, seal
+from glassclave.results import Severity, Status
+from tests.unit.flows.published import GOOD, NAME, Published, seal, whole
 
 FURTHEST_FIRST: tuple[GlassclaveError, ...] = (
     RefusedError("identity.claims.inconsistent", "z"),
@@ -140,6 +140,23 @@ def test_a_bundle_of_the_wrong_kind_says_which_in_few_words() -> None:
     published.refer(seal(b"{}", GOOD, log=1, kind="x" * 500))
     (failed,) = (one for one in published.verify().verdict.checks if one.status is Status.FAIL)
     assert failed.message == f"signs a {'x' * 100!r}"
+
+
+def test_attestations_of_other_types_are_named_once_each_in_order() -> None:
+    published = whole()
+    for kind in ("https://slsa.dev/provenance/v1", "https://cyclonedx.org/bom", "https://cyclonedx.org/bom"):
+        published.refer(seal(json.dumps({"predicateType": kind}).encode(), GOOD, log=8))
+    published.refer(seal(json.dumps({"predicateType": "x" * 300}).encode(), GOOD, log=8))
+    said = "an attestation of another type is there and was not used: "
+    assert [
+        (one.severity, one.message)
+        for one in published.verify().verdict.findings
+        if one.code == "signature.other-attestation"
+    ] == [
+        (Severity.NOTE, said + "https://cyclonedx.org/bom"),
+        (Severity.NOTE, said + "https://slsa.dev/provenance/v1"),
+        (Severity.NOTE, said + "x" * 200),
+    ]
 
 
 def test_a_statement_by_itself_is_no_signature_and_a_signature_no_statement() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import BinaryIO
 
 import pytest
 
 from glassclave.errors import UnavailableError
+from glassclave.flows.verify import VerifyRequest, verify_reference
 from glassclave.oci.manifest import (
     EMPTY_DESCRIPTOR,
     MANIFEST_MEDIA_TYPE,
@@ -16,9 +18,12 @@ from glassclave.oci.manifest import (
     build_index,
     build_manifest,
 )
+from glassclave.oci.reference import Reference
 from glassclave.oci.referrers import signature_tag
 from glassclave.oci.transport import StoredManifest
+from glassclave.policy.model import Policy
 from glassclave.policy.verdict import Level
+from glassclave.progress import Silent
 from glassclave.provenance.predicate import MeasurementPredicate
 from glassclave.results import Status
 from tests.unit.eif.images import write
@@ -26,6 +31,7 @@ from tests.unit.flows.published import (
     EVIL,
     GOOD,
     IMAGE,
+    NAME,
     Published,
     saved,
     seal,
@@ -240,6 +246,10 @@ def test_a_moved_tag_brings_no_signatures_with_it() -> None:
     assert moved.failures() == ["signature.subject.mismatch"]
 
 
+def same(one: MeasurementPredicate) -> MeasurementPredicate:
+    return one
+
+
 def other_eif(one: MeasurementPredicate) -> MeasurementPredicate:
     return replace(one, measured=replace(one.measured, eif=replace(one.measured.eif, sha256=bytes(32))))
 
@@ -291,3 +301,52 @@ def test_other_artifacts_are_refused(bend: Callable[[dict[str, object]], None], 
     published.sign()
     published.state()
     assert published.failures() == [code]
+    assert published.registry.asked == [published.digest], "of another artifact nothing else is fetched"
+    statuses = {check.step: check.status for check in published.verify().verdict.checks}
+    assert statuses.pop("artifact") is Status.FAIL
+    assert set(statuses.values()) == {Status.NOT_CHECKED}
+
+
+def test_a_reference_by_digest_reads_no_tag() -> None:
+    published = whole()
+    outcome = verify_reference(
+        VerifyRequest(
+            reference=Reference("registry.example", "o/r", digest=published.digest),
+            policy=Policy(repository="acme/hello"),
+        ),
+        registry=published.registry,
+        signatures=published.sigstore,
+        progress=Silent(),
+    )
+    outcome.close()
+    assert outcome.verdict.passed
+    assert outcome.verdict.checks[0].message == f"{NAME}@{published.digest[:19]}"
+    assert outcome.verdict.digest == published.digest
+
+
+def test_every_step_that_passed_has_its_name_as_its_code_and_they_stand_in_order() -> None:
+    checks = [check for check in whole().verify().verdict.checks if check.step != "identity"]
+    steps = ["artifact", "signature", "statement", "image", "enclave", "connection"]
+    assert [check.step for check in checks] == [check.code for check in checks] == steps
+
+
+def test_a_refusal_of_whoever_got_furthest_in_statements_too() -> None:
+    published = Published()
+    published.sign()
+    for log, claims, bend in ((9, EVIL, same), (3, GOOD, other_commit)):
+        published.state(claims, log=log, bend=bend)
+    assert published.failures() == ["statement.commit.mismatch"], "another's statement says nothing here"
+
+
+def test_the_image_is_let_go_of_where_no_verdict_comes() -> None:
+    published = whole()
+    kept: list[BinaryIO] = []
+
+    def fail(ref: object, descriptor: object, file: BinaryIO, progress: object) -> None:
+        kept.append(file)
+        raise UnavailableError("registry.unavailable", "went away")
+
+    published.registry.fetch_blob_to = fail  # type: ignore[method-assign]
+    with pytest.raises(UnavailableError):
+        published.verify()
+    assert [file.closed for file in kept] == [True]

@@ -10,7 +10,7 @@ import pytest
 
 from glassclave.errors import UnavailableError
 from glassclave.provenance.predicate import MeasurementPredicate, SectionDigest, predicate_json
-from tests.unit.eif.images import patched
+from tests.unit.eif.images import patched, write
 from tests.unit.flows.published import IMAGE, Published
 
 
@@ -94,6 +94,16 @@ def test_two_statements_of_one_log_entry_number_are_judged_in_one_order() -> Non
     one = published.verify().verdict
     published.registry.referrers.reverse()
     assert published.verify().verdict == one
+
+
+def test_the_size_is_told_in_megabytes_and_the_registers_by_name() -> None:
+    published = Published(write(kernel=bytes(3_150_000))[0])
+    published.sign()
+    published.state()
+    verdict = published.verify().verdict
+    (image,) = (check for check in verdict.checks if check.step == "image")
+    assert image.message == "3.2 MB measured here: PCR0, PCR1, PCR2 equal the statement's"
+    assert verdict.measurements == published.predicate.measured.measurements
 
 
 def no_build_log(one: MeasurementPredicate) -> MeasurementPredicate:
