@@ -88,6 +88,23 @@ def test_of_signatures_of_one_number_the_same_one_is_shown_in_any_order() -> Non
     assert len(shown) == 1
 
 
+def shown_of(*signatures: tuple[int, int], statement: int | None) -> str:
+    """Whose signature is shown, of (run, log index); ``statement``: the run that states."""
+    published = Published()
+    for number, log in signatures:
+        published.sign(run(number), log=log)
+    published.state(run(statement or 9))
+    signature = published.verify().verdict.signature
+    assert signature is not None
+    return (signature.claims.run_invocation_uri or "").partition("/runs/")[2].partition("/")[0]
+
+
+def test_the_signature_that_is_shown_is_the_statements_own_or_the_latest() -> None:
+    assert shown_of((1, 3), (2, 7), statement=None) == shown_of((2, 7), (1, 3), statement=None) == "2"
+    assert shown_of((1, 7), (2, 3), statement=None) == "1"
+    assert shown_of((1, 3), (2, 7), statement=1) == shown_of((2, 7), (1, 3), statement=1) == "1"
+
+
 def refer(published: Published, manifest: bytes) -> None:
     digest = published.registry.put_manifest(manifest)
     published.registry.referrers.append(Descriptor(MANIFEST_MEDIA_TYPE, digest, len(manifest)))

@@ -205,6 +205,9 @@ def test_a_piece_that_the_registry_withholds_is_no_verdict_unless_another_passes
     with pytest.raises(UnavailableError):
         published.verify()
     published.sign(log=4)
+    published.state(EVIL)
+    with pytest.raises(UnavailableError):
+        published.verify()
     with_statement = published.state()
     assert published.verify().verdict.passed
     published.registry.lost.add(with_statement)
