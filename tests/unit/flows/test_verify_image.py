@@ -8,9 +8,13 @@ from functools import partial
 
 import pytest
 
+from glassclave.bootstrap.shipped import load_shipped
 from glassclave.errors import UnavailableError
 from glassclave.provenance.predicate import MeasurementPredicate, SectionDigest, predicate_json
+from glassclave.ramdisk.bootstrap import bootstrap_ramdisk
+from glassclave.results import Severity, Status
 from tests.unit.eif.images import patched, write
+from tests.unit.eif.signed_images import SIGNED
 from tests.unit.flows.published import IMAGE, Published
 
 
@@ -94,6 +98,35 @@ def test_two_statements_of_one_log_entry_number_are_judged_in_one_order() -> Non
     one = published.verify().verdict
     published.registry.referrers.reverse()
     assert published.verify().verdict == one
+
+
+def test_an_image_with_a_signature_of_its_own_is_judged_by_it_too() -> None:
+    published = Published(SIGNED["P-384"])
+    published.sign()
+    published.state()
+    verdict = published.verify().verdict
+    assert verdict.passed
+    assert verdict.measurements is not None
+    assert verdict.measurements.pcr8 is not None
+    # Another kernel under the same signature.
+    digest = "sha256:" + published.predicate.measured.eif.sha256.hex()
+    published.registry.blobs[digest] = patched(SIGNED["P-384"], 548 + 12, b"k")
+    assert published.failures() == ["eif.signature.payload"]
+    statement = [check for check in published.verify().verdict.checks if check.step == "statement"]
+    assert [check.status for check in statement] == [Status.PASS], "it was judged, and it is not what failed"
+
+
+def test_kernel_and_init_of_this_program_are_known() -> None:
+    def findings(published: Published) -> list[tuple[str, Severity]]:
+        published.sign()
+        published.state()
+        return [(one.code, one.severity) for one in published.verify().verdict.findings]
+
+    assert findings(Published()) == [("image.bootstrap.unknown", Severity.WARNING)]
+    ours = load_shipped("x86_64")
+    ramdisks = (b"".join(bootstrap_ramdisk(ours.init, None)), b"application")
+    image = write(ours.kernel, ours.cmdline, ramdisks)[0]
+    assert findings(Published(image)) == []
 
 
 def test_the_size_is_told_in_megabytes_and_the_registers_by_name() -> None:
