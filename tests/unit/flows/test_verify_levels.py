@@ -47,6 +47,36 @@ def test_a_document_raises_the_level() -> None:
     historical = whole().verify(document=document(Historical())).verdict
     assert (historical.level, historical.passed) == (Level.ATTESTED_AT, True)
     assert historical.attested_at == "2026-11-23 12:00:00Z"
+    assert whole().verify().verdict.attested_at is None
+    for verdict in (live, historical):
+        assert "attestation.pcr8.zero" in {finding.code for finding in verdict.findings}
+
+
+def test_each_line_of_the_document_is_of_the_enclave_step_and_says_of_what() -> None:
+    checks = whole().verify(document=document(LIVE)).verdict.checks
+    enclave = [check for check in checks if check.code.startswith("attestation.")]
+    assert {check.step for check in enclave} == {"enclave"}
+    assert [check.message.partition(": ")[0] for check in enclave] == [
+        "root", "chain", "validity", "signature", "mode", "PCR0", "PCR1", "PCR2", "PCR3", "PCR4", "PCR8",
+        "nonce", "age",
+    ]  # fmt: skip
+    assert [check.message for check in checks if check.step == "connection"] == [
+        "not checked: the document came from a file"
+    ]
+    assert [check.step for check in checks if check.step not in ("identity", "enclave")] == [
+        "artifact",
+        "signature",
+        "statement",
+        "image",
+        "connection",
+    ]
+
+
+def test_a_document_of_another_kind_is_refused_by_name() -> None:
+    kind = document(LIVE, nitrotpm_pcrs={0: bytes(48)})
+    verdict = whole().verify(document=kind).verdict
+    assert [check.code for check in verdict.checks if check.status is Status.FAIL] == ["attestation.nitrotpm"]
+    assert (verdict.level, verdict.passed, verdict.attested_at) == (Level.NONE, False, None)
 
 
 @pytest.mark.parametrize(
