@@ -228,7 +228,7 @@ def _built_by(verdict: Verdict) -> str:
     repository = repository_of((claims and claims.source_repository_uri) or "")
     signer = split_workflow_uri((claims and claims.build_signer_uri) or "")
     if repository is None or signer is None:
-        return "built by the workflow named above"
+        return "built by the workflow that is named"
     if same_repository(repository, signer.repository):
         return f"built by {repository}'s workflow"
     return f"built for {repository} by {signer.repository}'s workflow"

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from glassclave.attestation.expectation import Historical, Live
+from glassclave.attestation.roots import aws_root
 from glassclave.errors import ParseError
 from glassclave.flows.verify import Document
 from glassclave.oci.manifest import (
@@ -118,6 +119,8 @@ def test_bytes_that_are_no_document_are_no_verdict() -> None:
 @pytest.mark.parametrize(
     ("mode", "required", "passed"),
     [
+        (None, Level.NONE, False),
+        (LIVE, Level.NONE, False),
         (None, Level.PROVENANCE, True),
         (None, Level.ATTESTED_AT, False),
         (None, Level.LIVE_UNBOUND, False),
@@ -126,6 +129,7 @@ def test_bytes_that_are_no_document_are_no_verdict() -> None:
         (Historical(), Level.ATTESTED_AT, True),
         (Historical(), Level.LIVE_UNBOUND, False),
         (LIVE, Level.PROVENANCE, True),
+        (LIVE, Level.ATTESTED_AT, False),
         (LIVE, Level.LIVE_UNBOUND, True),
         (LIVE, Level.LIVE, False),
     ],
@@ -137,6 +141,23 @@ def test_only_the_required_level_passes(
     outcome = whole().verify(document=judged, required=required)
     assert outcome.verdict.passed is passed
     assert (outcome.image is not None) is passed
+
+
+def test_of_a_refusal_not_even_nothing_is_reached() -> None:
+    for required in Level:
+        verdict = Published().verify(required=required).verdict
+        assert (verdict.level, verdict.passed, verdict.required) == (Level.NONE, False, required)
+
+
+def test_awss_own_root_is_no_custom_trust_when_it_is_named() -> None:
+    named = replace(document(LIVE), roots=(aws_root(),))
+    verdict = whole().verify(document=named).verdict
+    assert verdict.attestation_root is None
+    assert not verdict.custom_trust
+    both = replace(named, roots=(aws_root(), ROOT))
+    verdict = whole().verify(document=both).verdict
+    assert verdict.passed
+    assert verdict.attestation_root == (ROOT.name, ROOT.sha256)
 
 
 def test_a_demanded_workflow_and_commit_decide() -> None:

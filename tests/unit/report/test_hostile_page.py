@@ -91,7 +91,9 @@ def test_hostile_text_makes_no_element_no_attribute_no_link_and_moves_nothing(
 ) -> None:
     one = filled(VERDICTS[name], hostile)
     page = verdict_page(one, at=NOW)
-    assert shape(page) == shape(verdict_page(filled(VERDICTS[name], HARMLESS), at=NOW))
+    # What stands behind an "@" is shown as the ref of a workflow, in an element of its own.
+    harmless = f"{HARMLESS}@{HARMLESS}" if "@" in hostile else HARMLESS
+    assert shape(page) == shape(verdict_page(filled(VERDICTS[name], harmless), at=NOW))
     assert not MOVING.search(page)
     assert not [href for href, _ in read(page).links if not str(href).startswith(SEARCH)]
     assert "<script" not in page
