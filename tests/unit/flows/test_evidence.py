@@ -75,6 +75,13 @@ def test_of_statements_the_signers_own_comes_first_and_then_the_latest() -> None
     assert "statement.run.other" not in {one.code for one in published.verify().verdict.findings}
 
 
+def test_a_run_without_an_address_is_told_too() -> None:
+    published = Published()
+    published.sign()
+    published.state(replace(GOOD, run_invocation_uri=None))
+    assert "was signed by another run: ?" in [one.message for one in published.verify().verdict.findings]
+
+
 def test_of_signatures_of_one_number_the_same_one_is_shown_in_any_order() -> None:
     shown = set()
     for runs in ((5, 4), (4, 5)):
@@ -161,8 +168,9 @@ def test_a_bundle_of_the_wrong_kind_says_which_in_few_words() -> None:
 
 def test_attestations_of_other_types_are_named_once_each_in_order() -> None:
     published = whole()
-    for kind in ("https://slsa.dev/provenance/v1", "https://cyclonedx.org/bom", "https://cyclonedx.org/bom"):
-        published.refer(seal(json.dumps({"predicateType": kind}).encode(), GOOD, log=8))
+    kinds = ("https://slsa.dev/provenance/v1", "https://cyclonedx.org/bom", "https://cyclonedx.org/bom")
+    for log, kind in enumerate(kinds, start=5):
+        published.refer(seal(json.dumps({"predicateType": kind}).encode(), GOOD, log=log))
     published.refer(seal(json.dumps({"predicateType": "x" * 300}).encode(), GOOD, log=8))
     said = "an attestation of another type is there and was not used: "
     assert [

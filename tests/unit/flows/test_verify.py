@@ -342,7 +342,8 @@ def test_every_step_that_passed_has_its_name_as_its_code_and_they_stand_in_order
 def test_a_refusal_of_whoever_got_furthest_in_statements_too() -> None:
     published = Published()
     published.sign()
-    for log, claims, bend in ((9, EVIL, same), (3, GOOD, other_commit)):
+    later = replace(GOOD, run_invocation_uri="https://github.com/acme/hello/actions/runs/9/attempts/1")
+    for log, claims, bend in ((9, EVIL, same), (3, later, other_commit)):
         published.state(claims, log=log, bend=bend)
     assert published.failures() == ["statement.commit.mismatch"], "another's statement says nothing here"
 
