@@ -26,7 +26,7 @@ _TRUST_LIMIT = 4 << 20
 @click.argument("reference", metavar="REF")
 @click.option("--repo", metavar="OWNER/NAME", help="The repository that must have built it.")
 @click.option("--policy", metavar="FILE", help="Demands in a TOML file, instead of the options that say who.")
-@click.option("--signer-workflow", metavar="PATH", help="PATH or OWNER/NAME/PATH of the workflow that signs.")
+@click.option("--signer-workflow", metavar="PATH", help="The workflow that signs: [OWNER/NAME/]PATH[@REF].")
 @click.option("--source-ref", "source_refs", multiple=True, help="Allowed refs instead of tags and main.")
 @click.option("--source-digest", metavar="SHA", help="The one commit that is allowed.")
 @click.option("--document", metavar="FILE", help="An attestation document of the running enclave.")

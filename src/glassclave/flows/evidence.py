@@ -153,7 +153,15 @@ class _Collector:
         if stored is None:
             return
         layers = parse_manifest(stored.data, source=tag).layers
-        for layer in [layer for layer in layers if layer.media_type == PAYLOAD_MEDIA_TYPE][:MAX_LAYERS]:
+        signed = [layer for layer in layers if layer.media_type == PAYLOAD_MEDIA_TYPE]
+        if len(signed) > MAX_LAYERS:
+            # As with referrers: one of the rest might be the good one, so there is no judgement.
+            raise UnavailableError(
+                "registry.signatures.count",
+                f"{len(signed)} signatures behind one tag, at most {MAX_LAYERS} are looked at",
+                source=f"{self.reference.name}:{tag}",
+            )
+        for layer in signed:
             self.judge(self.evidence.signatures, partial(self.legacy, layer))
 
     def legacy(self, layer: Descriptor) -> None:

@@ -9,15 +9,17 @@ from glassclave.eif.reader import MeasuredImage, read_image
 from glassclave.eif.signature import appraise_image
 from glassclave.progress import Progress
 from glassclave.provenance.predicate import FileDigest, Measured, SectionDigest
+from glassclave.results import Finding
 from glassclave.streams import ByteSource
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredFile:
-    """An image that obeys every rule of its format, and its measurements."""
+    """An image that obeys every rule of its format, and its measurements. ``findings``: what is odd in it."""
 
     image: MeasuredImage
     measured: Measured
+    findings: tuple[Finding, ...] = ()
 
 
 def measure_file(source: ByteSource, *, name: str, progress: Progress) -> MeasuredFile:
@@ -25,7 +27,8 @@ def measure_file(source: ByteSource, *, name: str, progress: Progress) -> Measur
 
     Raises `ParseError` ``eif.*`` with the offset of whatever breaks a rule.
     """
-    image = appraise_image(read_image(source, name=name), file_digests=True, progress=progress)
+    opened = read_image(source, name=name)
+    image = appraise_image(opened, file_digests=True, progress=progress)
     if image.file_sha256 is None or image.file_sha384 is None:
         raise ValueError("the file's digests were asked for")
     return MeasuredFile(
@@ -41,4 +44,5 @@ def measure_file(source: ByteSource, *, name: str, progress: Progress) -> Measur
             eif_version=image.header.version,
             flags=image.header.flags,
         ),
+        tuple(breach.finding() for breach in opened.warnings),
     )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from glassclave.attestation.appraisal import DocumentAppraisal, appraise_document
+from glassclave.attestation.appraisal import appraise_document
 from glassclave.attestation.content import time_text
 from glassclave.attestation.expectation import Expected, Historical, Live
 from glassclave.attestation.roots import TrustAnchor
 from glassclave.bootstrap.known import lookup_pcr1
 from glassclave.eif.describe import describe_measurements
 from glassclave.errors import ParseError, RefusedError
+from glassclave.flows.case import Case
 from glassclave.flows.evidence import Evidence, Pieces, collect_evidence
 from glassclave.flows.measure import measure_file
 from glassclave.oci.artifact import ArtifactLayers, read_artifact
@@ -26,9 +27,9 @@ from glassclave.policy.checks.statement import check_statement
 from glassclave.policy.model import Policy
 from glassclave.policy.verdict import RANK, Level, Verdict, reached
 from glassclave.progress import Progress
-from glassclave.provenance.evidence import SignatureVerifier, TrustRoot, VerifiedSignature
+from glassclave.provenance.evidence import SignatureVerifier, VerifiedSignature
 from glassclave.provenance.predicate import MeasurementPredicate
-from glassclave.results import Check, Finding, Measurements, Severity, Status
+from glassclave.results import Check, Severity, Status
 from glassclave.streams import FileSource
 
 MAX_COMPANION = 4 << 20
@@ -89,42 +90,6 @@ class _Stated:
     signature: VerifiedSignature
 
 
-@dataclass(slots=True)
-class _Case:
-    """What is known so far."""
-
-    trust: TrustRoot
-    checks: list[Check] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    digest: str | None = None
-    signature: VerifiedSignature | None = None
-    predicate: MeasurementPredicate | None = None
-    measurements: Measurements | None = None
-    image: BinaryIO | None = None
-    appraisal: DocumentAppraisal | None = None
-
-    def passed(self, step: str, code: str, message: str) -> None:
-        self.checks.append(Check(step=step, code=code, status=Status.PASS, message=message))
-
-    def failed(self, step: str, code: str, message: str) -> None:
-        self.checks.append(Check(step=step, code=code, status=Status.FAIL, message=message))
-
-    def skipped(self, step: str, message: str) -> None:
-        self.checks.append(Check(step=step, code=step, status=Status.NOT_CHECKED, message=message))
-
-    def note(self, code: str, message: str, severity: Severity = Severity.NOTE) -> None:
-        self.findings.append(Finding(code=code, severity=severity, message=message))
-
-    def drop_image(self) -> None:
-        if self.image is not None:
-            self.image.close()
-            self.image = None
-
-    @property
-    def refused(self) -> bool:
-        return any(check.status is Status.FAIL for check in self.checks)
-
-
 def verify_reference(
     request: VerifyRequest,
     *,
@@ -136,7 +101,7 @@ def verify_reference(
 
     Raises `UnavailableError` where the registry does not answer well: that is no verdict.
     """
-    case = _Case(signatures.trust)
+    case = Case(signatures.trust)
     try:
         _judge(case, request, registry, signatures, progress)
         verdict = _verdict(case, request)
@@ -149,7 +114,7 @@ def verify_reference(
 
 
 def _judge(
-    case: _Case,
+    case: Case,
     request: VerifyRequest,
     registry: RegistryReader,
     signatures: SignatureVerifier,
@@ -166,7 +131,7 @@ def _judge(
     _fill(case, request.document)
 
 
-def _artifact(case: _Case, request: VerifyRequest, registry: RegistryReader) -> ArtifactLayers | None:
+def _artifact(case: Case, request: VerifyRequest, registry: RegistryReader) -> ArtifactLayers | None:
     stored = registry.resolve(request.reference)
     case.digest = stored.digest
     try:
@@ -174,13 +139,20 @@ def _artifact(case: _Case, request: VerifyRequest, registry: RegistryReader) -> 
     except (ParseError, RefusedError) as error:
         case.failed("artifact", error.code, error.message)
         return None
-    tag = f" (tag {request.reference.tag} read once)" if request.reference.tag else ""
+    tag, pinned = request.reference.tag, request.reference.digest is not None
+    said = (
+        ""
+        if tag is None
+        else f" (tag {tag} not read, the digest decides)"
+        if pinned
+        else f" (tag {tag} read once)"
+    )
     # Enough digits to compare by eye; the whole digest is in the verdict.
-    case.passed("artifact", "artifact", f"{request.reference.name}@{stored.digest[:_SHORT]}{tag}")
+    case.passed("artifact", "artifact", f"{request.reference.name}@{stored.digest[:_SHORT]}{said}")
     return layers
 
 
-def _signature(case: _Case, evidence: Evidence, policy: Policy) -> None:
+def _signature(case: Case, evidence: Evidence, policy: Policy) -> None:
     for kind in sorted(set(evidence.others)):
         case.note(
             "signature.other-attestation",
@@ -226,7 +198,7 @@ def _none_was_withheld(pieces: Pieces) -> None:
         raise pieces.unavailable[0]
 
 
-def _statements(case: _Case, pieces: Pieces, policy: Policy, layers: ArtifactLayers) -> list[_Stated]:
+def _statements(case: Case, pieces: Pieces, policy: Policy, layers: ArtifactLayers) -> list[_Stated]:
     """Those that pass, best first. None: a check says why, unless an earlier step did."""
     if case.refused:
         return []
@@ -254,7 +226,7 @@ def _statements(case: _Case, pieces: Pieces, policy: Policy, layers: ArtifactLay
     return passing
 
 
-def _adopt(case: _Case, stated: _Stated) -> None:
+def _adopt(case: Case, stated: _Stated) -> None:
     """Of several statements this one goes on."""
     case.checks += stated.checks
     case.predicate = stated.predicate
@@ -263,12 +235,12 @@ def _adopt(case: _Case, stated: _Stated) -> None:
         case.note("statement.run.other", f"was signed by another run: {claims.run_invocation_uri or '?'}")
 
 
-def _certificate(case: _Case) -> bytes:
+def _certificate(case: Case) -> bytes:
     return b"" if case.signature is None else case.signature.certificate_der
 
 
 def _image(
-    case: _Case,
+    case: Case,
     stated: Sequence[_Stated],
     request: VerifyRequest,
     registry: RegistryReader,
@@ -300,6 +272,7 @@ def _image(
     if _failures(checks):
         return False
     case.measurements = found.measurements
+    case.findings += file.findings
     if lookup_pcr1(found.measurements.pcr1.hex()) is None:
         case.note(
             "image.bootstrap.unknown",
@@ -318,7 +291,7 @@ def _beside(registry: RegistryReader, reference: Reference, layer: Descriptor | 
     return registry.fetch_small_blob(reference, layer, MAX_COMPANION)
 
 
-def _enclave(case: _Case, document: Document | None) -> None:
+def _enclave(case: Case, document: Document | None) -> None:
     if document is None:
         case.skipped("enclave", "not checked: no document was given (--document FILE)")
         return
@@ -334,7 +307,7 @@ def _enclave(case: _Case, document: Document | None) -> None:
     case.findings += appraisal.findings
 
 
-def _fill(case: _Case, document: Document | None) -> None:
+def _fill(case: Case, document: Document | None) -> None:
     """A line for every step that was not taken, with its reason (promise 3)."""
     taken = {check.step for check in case.checks}
     first = next((check.step for check in case.checks if check.status is Status.FAIL), None)
@@ -347,7 +320,7 @@ def _fill(case: _Case, document: Document | None) -> None:
     case.checks.sort(key=lambda check: order.index(check.step))
 
 
-def _verdict(case: _Case, request: VerifyRequest) -> Verdict:
+def _verdict(case: Case, request: VerifyRequest) -> Verdict:
     document = request.document
     shown = document.level if document else None
     if document is not None and (case.appraisal is None or not case.appraisal.passed):

@@ -23,7 +23,8 @@ class Policy:
     """Demands on a signer.
 
     ``repository``: ``owner/name`` that the run must belong to. ``signer_workflow``: ``PATH`` in that
-    repository or ``OWNER/NAME/PATH``; ``None`` takes any workflow of the repository itself.
+    repository or ``OWNER/NAME/PATH``, either with ``@REF`` behind it, a pattern like those of
+    ``source_refs``; ``None`` takes any workflow of the repository itself.
     ``source_refs``: patterns whose ``*`` does not cross ``/``. ``source_digest``: one commit, or ``None``.
     ``runner_environment``, ``visibility``: ``None`` takes any.
     """
@@ -47,21 +48,29 @@ class Policy:
         if self.source_digest is not None and _COMMIT.match(self.source_digest) is None:
             raise UsageError("policy.source-digest", "is no whole commit id", field=self.source_digest[:80])
         workflow = self.signer_workflow
-        if workflow is not None and ("@" in workflow or not all(workflow.split("/"))):
-            raise UsageError("policy.signer-workflow", "is no workflow's path", field=workflow[:120])
+        if workflow is not None:
+            path, at, ref = workflow.partition("@")
+            if not all(path.split("/")) or (at and not ref):
+                raise UsageError("policy.signer-workflow", "is no workflow's path", field=workflow[:120])
         self.signer()  # a wrong one is said before anything is fetched
+
+    @property
+    def signer_ref(self) -> str | None:
+        """Pattern of the ref at which the signing workflow must have run; ``None``: any."""
+        return (self.signer_workflow or "").partition("@")[2] or None
 
     def signer(self) -> tuple[str, str | None]:
         """Repository that the signing workflow must lie in, and its path (``None``: any)."""
         if self.signer_workflow is None:
             return self.repository, None
-        if self.signer_workflow.startswith(".github/"):
-            return self.repository, self.signer_workflow
-        parts = self.signer_workflow.split("/", 2)
+        path = self.signer_workflow.partition("@")[0]
+        if path.startswith(".github/"):
+            return self.repository, path
+        parts = path.split("/", 2)
         if len(parts) != 3 or _REPOSITORY.match("/".join(parts[:2])) is None:
             raise UsageError(
                 "policy.signer-workflow",
-                "is neither PATH nor OWNER/NAME/PATH",
+                "is neither PATH nor OWNER/NAME/PATH, with or without @REF",
                 field=self.signer_workflow[:120],
             )
         return "/".join(parts[:2]), parts[2]

@@ -22,7 +22,7 @@ BUNDLE = "dev.sigstore.cosign/bundle"
 TIMESTAMP = "dev.sigstore.cosign/rfc3161timestamp"
 
 MAX_PAYLOAD = 1 << 20
-MAX_LAYERS = 64
+MAX_LAYERS = 512
 """Signatures of one `.sig` manifest that are looked into."""
 
 

@@ -16,6 +16,7 @@ from glassclave.provenance.bundle import MEDIA_TYPE
 from glassclave.provenance.claims import Claims
 from glassclave.provenance.cosign import (
     CERTIFICATE,
+    MAX_LAYERS,
     PAYLOAD_MEDIA_TYPE,
     SIGN_PREDICATE_TYPE,
     SIGNATURE,
@@ -194,7 +195,7 @@ def test_a_statement_by_itself_is_no_signature_and_a_signature_no_statement() ->
     assert published.failures() == ["statement.none"]
 
 
-def test_what_is_no_signature_layer_is_passed_over_and_sixty_four_are_looked_into() -> None:
+def test_what_is_no_signature_layer_is_passed_over_and_too_many_are_no_judgement() -> None:
     def layers_of(count: int, first: str) -> Published:
         published = Published()
         published.sign()
@@ -207,9 +208,16 @@ def test_what_is_no_signature_layer_is_passed_over_and_sixty_four_are_looked_int
         published.registry.put_manifest(json.dumps(stored).encode(), tag)
         return published
 
-    assert layers_of(63, PAYLOAD_MEDIA_TYPE).verify().verdict.passed
-    assert layers_of(64, PAYLOAD_MEDIA_TYPE).failures() == ["signature.annotation.missing"]
-    assert layers_of(100, "a/b").verify().verdict.passed
+    most = MAX_LAYERS - 1
+    assert layers_of(most, PAYLOAD_MEDIA_TYPE).verify().verdict.passed
+    with pytest.raises(UnavailableError) as caught:
+        layers_of(most + 1, PAYLOAD_MEDIA_TYPE).verify()
+    assert caught.value.code == "registry.signatures.count"
+    assert layers_of(most + 1, "a/b").verify().verdict.passed
+    # A bundle that holds is enough: what could not be looked at can only add to it.
+    flooded = layers_of(most + 1, PAYLOAD_MEDIA_TYPE)
+    flooded.sign_bundle()
+    assert flooded.verify().verdict.passed
 
 
 def test_a_payload_of_more_than_a_megabyte_is_no_signature() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -10,12 +11,15 @@ import pytest
 
 from glassclave.bootstrap.shipped import load_shipped
 from glassclave.errors import UnavailableError
+from glassclave.flows.verify import VerifyRequest, verify_reference
+from glassclave.policy.model import Policy
+from glassclave.progress import Silent
 from glassclave.provenance.predicate import MeasurementPredicate, SectionDigest, predicate_json
 from glassclave.ramdisk.bootstrap import bootstrap_ramdisk
 from glassclave.results import Severity, Status
 from tests.unit.eif.images import patched, write
 from tests.unit.eif.signed_images import SIGNED
-from tests.unit.flows.published import IMAGE, Published
+from tests.unit.flows.published import IMAGE, REFERENCE, Published, whole
 
 
 def measured(**changes: object) -> Callable[[MeasurementPredicate], MeasurementPredicate]:
@@ -191,3 +195,27 @@ def test_an_image_that_breaks_a_rule_of_its_format_is_refused_by_that_rule() -> 
     assert signed(published).failures() == ["eif.crc"]
     published.registry.blobs[digest] = patched(IMAGE, len(IMAGE) - 1, b"!")
     assert "image.pcr2.mismatch" in published.failures()
+
+
+def test_what_is_odd_in_the_image_is_a_finding() -> None:
+    """Flags that are not public are in no PCR as computed here (EIF specification, "Header")."""
+    flags = int.from_bytes(IMAGE[6:8], "big") | 0x8000
+    bent = bytearray(IMAGE)
+    bent[6:8] = flags.to_bytes(2, "big")
+    bent[544:548] = zlib.crc32(bytes(bent[:544]) + bytes(bent[548:])).to_bytes(4, "big")
+    verdict = whole(bytes(bent)).verify().verdict
+    assert verdict.passed
+    assert "eif.header.flags" in [finding.code for finding in verdict.findings]
+
+
+def test_a_tag_beside_a_digest_is_not_said_to_have_been_read() -> None:
+    published = whole()
+    pinned = replace(REFERENCE, tag="other", digest=published.digest)
+    outcome = verify_reference(
+        VerifyRequest(reference=pinned, policy=Policy(repository="acme/hello")),
+        registry=published.registry,
+        signatures=published.sigstore,
+        progress=Silent(),
+    )
+    outcome.close()
+    assert outcome.verdict.checks[0].message.endswith("(tag other not read, the digest decides)")

@@ -65,7 +65,7 @@ def test_what_is_left_out_has_the_default_of_the_command_line() -> None:
         (b'repository = "acme/hello"\nsource-digest = "0123456"', "policy.source-digest"),
         (b'repository = "acme/hello"\nsigner-workflow = "build.yml"', "policy.signer-workflow"),
         (b'repository = "acme/hello"\nsigner-workflow = "/build.yml"', "policy.signer-workflow"),
-        (b'repository = "acme/hello"\nsigner-workflow = "a/b/c.yml@refs/heads/x"', "policy.signer-workflow"),
+        (b'repository = "acme/hello"\nsigner-workflow = "a/b/c.yml@"', "policy.signer-workflow"),
         (b'repository = "acme/hello"\nrepository = "acme/evil"', "policy.toml"),
         (b'repository = "acme/hello', "policy.toml"),
         (b'repository = "acme/\xff"', "policy.toml"),

@@ -124,6 +124,23 @@ def test_of_another_repositorys_run_one_reason_is_given_and_no_flag() -> None:
     assert not any("--signer-workflow" in check.message for check in check_identity(claims, pinned))
 
 
+def test_the_workflow_can_be_pinned_at_a_ref() -> None:
+    """A reusable workflow that was called at a pull request's ref is the right path with other content."""
+    foreign = "https://github.com/acme/tools/.github/workflows/build.yml@"
+    path = "acme/tools/.github/workflows/build.yml"
+
+    def at(ref: str, pinned: str) -> list[str]:
+        claims = replace(GOOD, build_signer_uri=foreign + ref, san_uri=foreign + ref)
+        return failures(claims, Policy(repository="acme/hello", signer_workflow=pinned))
+
+    assert at("refs/tags/v1", path) == at("refs/pull/9/merge", path) == []
+    assert at("refs/tags/v1", f"{path}@refs/tags/v1") == at("refs/tags/v1", f"{path}@refs/tags/v*") == []
+    for ref, pattern in (("refs/pull/9/merge", "refs/tags/*"), ("refs/tags/v2", "refs/tags/v1")):
+        assert at(ref, f"{path}@{pattern}") == ["identity.signer-workflow.ref"]
+    own = Policy(repository="acme/hello", signer_workflow=".github/workflows/build.yml@refs/heads/main")
+    assert failures(GOOD, own) == ["identity.signer-workflow.ref"]
+
+
 def test_the_workflow_can_be_pinned_by_its_path() -> None:
     assert (
         failures(GOOD, Policy(repository="acme/hello", signer_workflow=".github/workflows/build.yml")) == []
@@ -170,7 +187,9 @@ def test_patterns_match_whole_refs(ref: str, pattern: str, matches: bool) -> Non
         {"repository": "acme/hello", "source_digest": "7f3e"},
         {"repository": "acme/hello", "signer_workflow": ""},
         {"repository": "acme/hello", "signer_workflow": "/x"},
-        {"repository": "acme/hello", "signer_workflow": "a/b/c@main"},
+        {"repository": "acme/hello", "signer_workflow": "a/b/c@"},
+        {"repository": "acme/hello", "signer_workflow": "@refs/heads/main"},
+        {"repository": "acme/hello", "signer_workflow": "a/b@refs/heads/main"},
     ],
 )
 def test_a_policy_that_demands_nothing_is_no_policy(wrong: dict[str, object]) -> None:

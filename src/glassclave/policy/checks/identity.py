@@ -97,6 +97,10 @@ def _signer(claims: Claims, policy: Policy, step: str) -> Check:
         return _foreign(claims, policy, step, wanted, place)
     if wanted_path is not None and signer.path != wanted_path:
         return _failed(step, "identity.signer-workflow.mismatch", "signed by another workflow", wanted, place)
+    wanted_ref = policy.signer_ref
+    if wanted_ref is not None and not matches_ref(signer.ref, wanted_ref):
+        message = "signed by the right workflow at another ref"
+        return _failed(step, "identity.signer-workflow.ref", message, wanted_ref, signer.ref)
     pinned = "" if wanted_path is not None else " (workflow not pinned)"
     return _passed(step, "identity.signer-workflow", f"{signer.path} at {signer.ref}{pinned}")
 
