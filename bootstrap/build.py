@@ -28,6 +28,8 @@ from typing import Any, NoReturn
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parent / "src/glassclave/bootstrap/data/x86_64"
 LOCK = DATA / "bootstrap.lock.json"
+REBUILT = HERE / "rebuilt"
+"""SHA-256 of the lock that a rebuild confirmed last: `.ci/run` rebuilds where it is another one's."""
 SCHEMA = "glassclave-bootstrap-lock-1"
 ARCHITECTURE = "x86_64"
 
@@ -374,6 +376,8 @@ def main(arguments: list[str] | None = None) -> int:
             keep_source(options.source, options.keep_source, lock)
         else:
             different = rebuild(options, lock)
+            if lock is not None and not different:
+                REBUILT.write_text(sha256(LOCK) + "\n")
     except CannotError as error:
         print(f"error: {error}", file=sys.stderr)
         return 3
