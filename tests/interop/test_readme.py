@@ -42,7 +42,7 @@ def checkout(tmp_path: Path) -> Path:
 def run(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": f"{folder}/.venv/bin:{os.environ['PATH']}", "HOME": str(folder), "LANG": "C.UTF-8"}
     # What is still running at the end is ended with its process group.
-    ending = "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\nset -eu\n"
+    ending = "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\nset -eu\n"
     return subprocess.run(
         ["bash", "-c", ending + script],
         cwd=folder,
@@ -65,6 +65,22 @@ def test_readme(checkout: Path) -> None:
         done.stdout.rstrip().splitlines()[-1].startswith("LIVE, UNBOUND: an enclave with these measurements")
     )
     assert (checkout / "verdict.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_the_librarys_example(checkout: Path) -> None:
+    text = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (checkout / "example.py").write_text(example, encoding="utf-8")
+    script = f"""
+    glassclave build oci:examples/hello/layout -o hello.eif
+    glassclave-sandbox attest hello.eif --nonce {"5a" * 32} --root try -o document.bin
+    "{sys.executable}" example.py hello.eif document.bin {"5a" * 32} try/attestation-root.pem
+    ! "{sys.executable}" example.py hello.eif document.bin {"5b" * 32} try/attestation-root.pem
+    """
+    done = run(script, checkout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "pass attestation.pcr0" in done.stdout
+    assert "fail attestation.nonce.mismatch" in done.stdout
 
 
 def test_the_doors_that_documents_name_exist() -> None:

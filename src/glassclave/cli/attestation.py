@@ -12,7 +12,7 @@ from glassclave.attestation.document import parse_document
 from glassclave.attestation.expectation import Expected
 from glassclave.attestation.measurements import parse_measurements
 from glassclave.attestation.roots import US_GOV
-from glassclave.cli.document import hex_option, mode_of, read_document, root_of
+from glassclave.cli.document import explain, hex_option, mode_of, read_document, root_of
 from glassclave.cli.style import COLOUR_OPTION, Style, style_of
 from glassclave.errors import GlassclaveError, ParseError, RefusedError, UsageError
 from glassclave.report.attestation import (
@@ -50,9 +50,7 @@ def describe(file: str, as_json: bool) -> int:
         document = parse_document(data)
         chain = parse_chain(document.cabundle, document.certificate)
     except GlassclaveError as error:
-        error.source = file
-        if isinstance(error, ParseError) and error.hint is None:
-            error.hint = "the document of a Nitro enclave is wanted: raw, or as hex or Base64 text"
+        explain(error, data, file)
         raise
     if as_json:
         click.echo(
@@ -63,7 +61,7 @@ def describe(file: str, as_json: bool) -> int:
     return 0
 
 
-@command.command("verify")
+@command.command("verify", short_help="Judge a document against an image or PCRs.")
 @click.argument("file")
 @click.option("--pcr", "pcrs", multiple=True, metavar="N=HEX", help="An expected PCR; 0, 1 and 2 are needed.")
 @click.option("--eif", metavar="FILE", help="Expect what this image measures to.")
@@ -102,7 +100,7 @@ def verify(
     try:
         appraisal = appraise_document(data, expected=expected, mode=mode, roots=roots)
     except ParseError as error:
-        error.source = file
+        explain(error, data, file)
         raise
     if as_json:
         click.echo(json_text(appraisal_record(appraisal)))

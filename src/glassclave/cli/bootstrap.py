@@ -43,7 +43,7 @@ def _record(row: Any) -> dict[str, object]:
     }
 
 
-@command.command("verify")
+@command.command("verify", short_help="Compare kernel and init with their lock and known PCR1 values.")
 @click.argument("directory", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def verify(directory: Path | None, as_json: bool) -> None:

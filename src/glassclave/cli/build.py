@@ -58,7 +58,9 @@ def parse_mtime(text: str) -> int | None:
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The EIF to write.")
 @click.option("--cmd", help="Program and arguments: shell words or a JSON array.")
 @click.option("--entrypoint", help="Replaces the image's ENTRYPOINT (and drops its CMD).")
-@click.option("--env", multiple=True, metavar="NAME=VALUE", help="Adds to the image's environment.")
+@click.option(
+    "--env", multiple=True, metavar="NAME=VALUE", help="Adds to the image's environment; repeatable."
+)
 @click.option("--workdir", help="Working directory of the program.")
 @click.option("--user", help="User to run as: name or uid, optionally :group.")
 @click.option("--name", default="app", show_default=True, help="ImageName in the metadata (not measured).")
@@ -69,12 +71,18 @@ def parse_mtime(text: str) -> int | None:
 @click.option(
     "--bootstrap", "bootstrap_dir", type=click.Path(path_type=Path), help="Kernel and init from DIR."
 )
-@click.option("--owner", type=click.Choice(["root", "preserve"]), default="root", help="For dir: sources.")
+@click.option(
+    "--owner",
+    type=click.Choice(["root", "preserve"]),
+    default="root",
+    show_default=True,
+    help="Of files in dir:.",
+)
 @click.option(
     "--mtime",
     default=str(LAYOUT_MTIME),
     show_default=True,
-    help="Seconds, one time for all files; or 'preserve'.",
+    help="One time for all files, seconds since 1970 (1980-01-01); or 'preserve'.",
 )
 @click.option(
     "--spool-dir", type=click.Path(path_type=Path), help="Decoded layers lie here during the build."
@@ -155,14 +163,14 @@ def command(
         image_size = image.tree.content_size()
     progress.say("tree", _tree_line(image_size, result.layout))
     progress.say("bootstrap", _bootstrap_line(result))
-    progress.step("wrote", f"{output}, {megabytes(result.image.size)}")
+    progress.step("wrote", f"{output}, {megabytes(result.image.size)}; {result.measurements_file.name}")
     progress.close()
     print(json_text(as_record(output, result)) if as_json else "\n".join(as_text(output, result)))
 
 
 def _tree_line(size: int, layout: LayoutReport) -> str:
     """``29,118 entries, 411.2 MB; 1,204 times and 312 .pyc headers made constant``."""
-    changed = [f"{layout.times_changed:,} times"] if layout.times_changed else []
+    changed = [f"{layout.times_changed:,} file times"] if layout.times_changed else []
     changed += [
         f"{count:,} {_RULE_WORDS.get(name, name)}"
         for name, count in sorted(layout.normalized.items())

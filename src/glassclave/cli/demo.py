@@ -130,7 +130,9 @@ def command(folder: Path | None, stay: bool, no_qemu: bool, as_json: bool, colou
     """
     if importlib.util.find_spec("glassclave_sandbox") is None:
         raise UnavailableError(
-            "demo.missing", "the sandbox is not installed", hint="pip install 'glassclave[demo]'"
+            "demo.missing",
+            "the sandbox is not installed",
+            hint="it comes with the same checkout: pip install ./sandbox",
         )
     from glassclave_sandbox.demo import run_demo
     from glassclave_sandbox.demo.story import Options

@@ -13,7 +13,7 @@ from glassclave.attestation.expectation import DEFAULT_MAX_AGE, Historical, Live
 from glassclave.attestation.roots import US_GOV, TrustAnchor, parse_root, us_gov_root
 from glassclave.clients.clock import now
 from glassclave.digests import parse_hex
-from glassclave.errors import LimitError, ParseError, UsageError
+from glassclave.errors import GlassclaveError, LimitError, ParseError, UsageError
 from glassclave.streams import read_small_file
 
 ROOT_LIMIT = 65536
@@ -35,6 +35,21 @@ def read_document(file: str) -> bytes:
     if written_in != "raw":
         click.echo(f"note: the document was {written_in} text", err=True)
     return raw
+
+
+UNSIGNED = (
+    "QEMU's virtual NSM signs nothing; to try it out: glassclave-sandbox attest FILE.eif --resign DOC …"
+)
+"""What to do with a document that no enclave on Nitro gave."""
+
+
+def explain(error: GlassclaveError, data: bytes, source: str) -> None:
+    """Say in ``error`` whose bytes these are and what was wanted."""
+    error.source = source
+    if error.hint is None and isinstance(error, ParseError):
+        # A signature of zeros ends every document of QEMU's.
+        unsigned = data.endswith(bytes(64))
+        error.hint = UNSIGNED if unsigned else "the document of a Nitro enclave is wanted: raw, hex or Base64"
 
 
 def mode_of(*, nonce: str | None, historical: bool, at: str | None, max_age: int | None) -> Live | Historical:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from glassclave.cli.document import mode_of, parse_time, read_document, root_of
+from glassclave.cli.document import explain, mode_of, parse_time, read_document, root_of
 from glassclave.cli.style import COLOUR_OPTION, style_of
 from glassclave.cli.terminal import TerminalProgress
 from glassclave.errors import ParseError, RefusedError, UsageError
@@ -27,13 +27,28 @@ _TRUST_LIMIT = 4 << 20
 @click.option("--repo", metavar="OWNER/NAME", help="The repository that must have built it.")
 @click.option("--policy", metavar="FILE", help="Demands in a TOML file, instead of the options that say who.")
 @click.option("--signer-workflow", metavar="PATH", help="The workflow that signs: [OWNER/NAME/]PATH[@REF].")
-@click.option("--source-ref", "source_refs", multiple=True, help="Allowed refs instead of tags and main.")
+@click.option(
+    "--source-ref",
+    "source_refs",
+    multiple=True,
+    help="Allowed ref (refs/heads/x); repeatable. Default: refs/tags/* and the branches main, master.",
+)
 @click.option("--source-digest", metavar="SHA", help="The one commit that is allowed.")
-@click.option("--document", metavar="FILE", help="An attestation document of the running enclave.")
+@click.option("--document", metavar="FILE", help="Document of the running enclave: raw, hex or Base64.")
 @click.option("--nonce", metavar="HEX", help="The nonce that the document must hold.")
 @click.option("--historical", is_flag=True, help="Judge the document at its own time.")
-@click.option("--require", "required", type=click.Choice(_LEVELS), help="The level that must be reached.")
-@click.option("--save", metavar="DIR", type=click.Path(path_type=Path), help="Keep the files if it passes.")
+@click.option(
+    "--require",
+    "required",
+    type=click.Choice(_LEVELS),
+    help="Level to reach. Default: the highest whose input is given. Nothing reaches live yet.",
+)
+@click.option(
+    "--save",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="If it passes, keep image.eif and image.measurements.json there.",
+)
 @click.option("--html", "page", metavar="FILE", type=click.Path(path_type=Path), help="Write a page too.")
 @click.option("--trust-config", metavar="FILE", help="Trust this Sigstore instead of the public one.")
 @click.option("--attestation-root", metavar="FILE", help="Trust this root instead of AWS's.")
@@ -162,7 +177,7 @@ def _readable(data: bytes, source: str) -> bytes:
     try:
         parse_document(data)
     except ParseError as error:
-        error.source = source
+        explain(error, data, source)
         raise
     except RefusedError:
         pass  # a document of another kind: the verdict names it

@@ -89,6 +89,7 @@ def measure_image(
 ) -> MeasuredImage:
     """Measure a strictly read image. Raises `ParseError` ``eif.crc`` where the checksum is wrong.
 
+    Without PCR8: `glassclave.eif.signature.appraise_image` checks the image's signature too and has it.
     ``file_digests`` adds SHA-256 and SHA-384 of the whole file, at the cost of more hashing.
     """
     measured = measure_sections(

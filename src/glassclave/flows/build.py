@@ -13,6 +13,7 @@ from glassclave.eif.metadata import Metadata, build_metadata
 from glassclave.eif.writer import ImagePlan, WrittenImage, write_image
 from glassclave.errors import UsageError
 from glassclave.image.config import ImageConfig, ProcessOptions, process_of
+from glassclave.image.program import program_problem
 from glassclave.image.tree import FileTree
 from glassclave.progress import Progress
 from glassclave.provenance.claimed import BootstrapClaim, Claimed, Recipe, SourceClaim, Unmeasured
@@ -97,6 +98,11 @@ def build_image(
             hint="give a bootstrap for that architecture: --bootstrap DIR",
         )
     process = process_of(config, request.process)
+    problem = program_problem(tree, process)
+    if problem is not None:
+        progress.warn(
+            "build.process.absent", f"the enclave will end at once: its program {process.argv[0]} {problem}"
+        )
     check_attributes(tree, request.layout)
     _warn(tree, progress)
     report = LayoutReport()

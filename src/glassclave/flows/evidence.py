@@ -143,7 +143,10 @@ class _Collector:
         wanted = PREDICATE_TYPE if stating else SIGN_PREDICATE_TYPE
         statement = parse_statement(signature.payload, predicate_type=wanted)
         if "sha256:" + statement.subject_sha256 != self.digest:
-            raise RefusedError(_STATES_OTHER if stating else _OTHER_ARTIFACT, "was made for another artifact")
+            what = "the statement" if stating else "the signature"
+            raise RefusedError(
+                _STATES_OTHER if stating else _OTHER_ARTIFACT, f"{what} was made for another artifact"
+            )
         pieces.good.append(signature)
 
     def legacy_manifest(self) -> None:
@@ -169,5 +172,5 @@ class _Collector:
         payload = self.registry.fetch_small_blob(self.reference, layer, MAX_PAYLOAD)
         signature = self.verifier.verify_legacy(read_layer(payload, layer.annotations))
         if signed_digest(signature.payload) != self.digest:
-            raise RefusedError(_OTHER_ARTIFACT, "was made for another artifact")
+            raise RefusedError(_OTHER_ARTIFACT, "the signature was made for another artifact")
         self.evidence.signatures.good.append(signature)

@@ -45,6 +45,14 @@ class Policy:
             )
         if not (self.source_refs and self.triggers and self.issuer) or "" in self.source_refs + self.triggers:
             raise UsageError("policy.empty", "a list without an entry allows nothing and is not meant")
+        for pattern in self.source_refs:
+            if not pattern.startswith("refs/"):
+                raise UsageError(
+                    "policy.source-refs",
+                    "is no whole ref, so nothing would match it",
+                    field=pattern[:120],
+                    hint="write refs/heads/main for a branch, refs/tags/1.0 or refs/tags/* for tags",
+                )
         if self.source_digest is not None and _COMMIT.match(self.source_digest) is None:
             raise UsageError("policy.source-digest", "is no whole commit id", field=self.source_digest[:80])
         workflow = self.signer_workflow

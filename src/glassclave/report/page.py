@@ -162,20 +162,24 @@ def _meaning(verdict: Verdict) -> str:
         return "Do not rely on this image for what you asked."
     if not verdict.passed:
         return "Nothing was found to be wrong, and yet less was shown than you asked for."
+    own = verdict.attestation_root is not None
+    confirmed = (
+        "Whoever holds the hardware root that was chosen confirmed" if own else "The hardware confirmed"
+    )
     texts = {
         Level.PROVENANCE: (
             "The image file was fetched and measured here, and it is the one that the workflow named below"
             " built and signed. Whether a running service uses it was not part of the question."
         ),
         Level.ATTESTED_AT: (
-            "The hardware confirmed that a sealed machine with exactly this image existed at that time."
+            f"{confirmed} that a sealed machine with exactly this image existed at that time."
             " It says nothing about what runs now."
         ),
         Level.LIVE_UNBOUND: (
-            "The hardware confirmed, in answer to our own question, that a sealed machine with exactly this"
-            " image is running. Whether the service that you talk to is that machine was not checked."
+            f"{confirmed}, in answer to our own question, that a sealed machine with exactly this image"
+            " was running then. Whether the service that you talk to is that machine was not checked."
         ),
-        Level.LIVE: "The hardware confirmed that exactly this image is at the other end of the connection.",
+        Level.LIVE: f"{confirmed} that exactly this image is at the other end of the connection.",
     }
     return texts.get(verdict.level, "")
 

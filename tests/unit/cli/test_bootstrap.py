@@ -20,18 +20,18 @@ def run(*arguments: str) -> int:
 def test_the_shipped_bootstrap_is_in_the_table_of_known_ones() -> None:
     known = lookup_pcr1(measure_bootstrap(load_shipped("x86_64")).hex())
     assert known is not None
-    assert known.owner == "ours"
+    assert known.owner == "Glassclave"
 
 
 def test_list_names_ours_and_awss(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("bootstrap", "list", "--json") == 0
     owners = {row["owner"] for row in json.loads(capsys.readouterr().out)}
-    assert {"ours", "AWS"} <= owners
+    assert {"Glassclave", "AWS"} <= owners
 
 
 def test_verify_measures_the_shipped_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("bootstrap", "verify") == 0
-    assert "known, ours" in capsys.readouterr().out
+    assert "known, Glassclave" in capsys.readouterr().out
 
 
 def test_one_changed_byte_is_no_longer_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

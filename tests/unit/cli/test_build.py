@@ -24,6 +24,7 @@ def root(tmp_path: Path) -> Path:
     (folder / "srv").mkdir(parents=True)
     (folder / "srv" / "a.pyc").write_bytes(STALE)
     (folder / "app").write_bytes(b"#!/bin/sh\n")
+    (folder / "app").chmod(0o755)
     return folder
 
 
@@ -54,8 +55,10 @@ def test_a_build_ends_with_registers_and_the_next_command(
         f"next: glassclave publish {output} ghcr.io/OWNER/REPO:TAG",
     ]
     lines = err.splitlines()
-    assert "tree       3 entries, 27 B; 3 times and 1 .pyc headers made constant" in lines
-    assert any(line.startswith("bootstrap  glassclave ") and "PCR1 known: ours" in line for line in lines)
+    assert "tree       3 entries, 27 B; 3 file times and 1 .pyc headers made constant" in lines
+    assert any(
+        line.startswith("bootstrap  glassclave ") and "PCR1 known: Glassclave" in line for line in lines
+    )
     assert lines[-1].startswith(f"wrote      {output}, ")
 
 

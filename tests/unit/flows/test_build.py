@@ -114,7 +114,7 @@ def test_what_is_made_constant_is_counted(tmp_path: Path) -> None:
 
 def test_our_own_kernel_and_init_are_known(tmp_path: Path) -> None:
     result = build(tmp_path / "app.eif", bootstrap=load_shipped("x86_64"))
-    assert result.predicate.claimed.bootstrap.pcr1_owner == "ours"
+    assert result.predicate.claimed.bootstrap.pcr1_owner == "Glassclave"
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,10 @@ def test_a_folder_or_port_that_cannot_be_had_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
 def test_the_command_serves_until_it_is_stopped(tmp_path: Path, number: int, status: int) -> None:
-    command = [sys.executable, "-m", "glassclave_sandbox", "services", "--state", "s", "--no-referrers"]
+    # As a script starts what is behind `&`: SIGINT ignored.
+    ignoring = "import os, signal, sys; signal.signal(2, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    command = [sys.executable, "-c", ignoring, sys.executable, "-m", "glassclave_sandbox", "services"]
+    command += ["--state", "s", "--no-referrers"]
     with subprocess.Popen(
         [*command, "--claim", "ref=refs/tags/v1"],
         cwd=tmp_path,

@@ -59,6 +59,8 @@ def _terminate(_signal: int, _frame: FrameType | None) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: the one place that turns errors into messages and exit statuses."""
     signal.signal(signal.SIGTERM, _terminate)
+    # Scripts start what is behind `&` with SIGINT ignored; being interrupted is how we end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         status = group.main(
             args=sys.argv[1:] if arguments is None else arguments,

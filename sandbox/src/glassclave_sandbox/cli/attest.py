@@ -10,7 +10,7 @@ import click
 from glassclave.attestation.armor import MAX_ARMORED_SIZE, unarmor
 from glassclave.digests import parse_hex
 from glassclave.eif.reader import measure_image, read_image
-from glassclave.errors import UsageError
+from glassclave.errors import ParseError, UsageError
 from glassclave.results import Measurements
 from glassclave.streams import open_source, read_small_file, write_atomically
 from glassclave_sandbox.names import milliseconds
@@ -45,7 +45,7 @@ def command(
     glassclave verify … --attestation-root ROOT/attestation-root.pem
     """
     at = datetime.now(UTC)
-    asked = None if nonce is None else parse_hex(nonce, field="--nonce")
+    asked = None if nonce is None else _nonce(nonce)
     measured = _measure(image)
     issuer = open_root(root, at=at)
     if resign is None:
@@ -60,6 +60,13 @@ def command(
         file.write(document)
     print(f"wrote      {output}, {len(document):,} bytes{', debug mode' if debug else ''}")
     print(f"root       --attestation-root {root / CERTIFICATE}")
+
+
+def _nonce(text: str) -> bytes:
+    try:
+        return parse_hex(text, field="--nonce")
+    except ParseError as error:
+        raise UsageError(error.code, f"--nonce {error.message}") from error
 
 
 def _measure(image: Path) -> Measurements:
