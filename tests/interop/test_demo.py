@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from importlib import resources
@@ -74,6 +75,30 @@ def test_a_qemu_that_cannot_do_it_is_no_obstacle(tmp_path: Path) -> None:
     again = run(*DEMO, "--folder", str(tmp_path / "kept"), "--json", folder=tmp_path)
     assert again.returncode == 3
     assert json.loads(again.stdout)["error"]["code"] == "demo.folder"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [*DEMO, "--no-qemu"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            while not process.stdout.readline().startswith("3  "):
+                pass
+            process.send_signal(number)
+            process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_locale_without_utf_8(tmp_path: Path) -> None:
+    done = run(*DEMO, "--no-qemu", folder=tmp_path, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
 
 
 def test_ascii_terminals(tmp_path: Path) -> None:

@@ -239,6 +239,17 @@ def test_a_page_is_written_for_either_outcome(world: World) -> None:
         assert "<script" not in text
 
 
+def test_the_page_cannot_take_the_place_of_a_saved_file(world: World) -> None:
+    kept = world.folder / "kept"
+    arguments = ("verify", world.reference("1.0"), "--repo", REPOSITORY, "--save", str(kept), "--html")
+    for name in ("image.eif", "image.measurements.json", "../kept/image.eif"):
+        done = world.run(*arguments, str(kept / name))
+        assert done.returncode == 2, done.stderr
+        assert "verify.page" in done.stderr
+    assert not kept.exists()
+    assert world.registry.requests() == []
+
+
 def test_files_are_saved_only_after_a_positive_verdict(world: World) -> None:
     image = world.build()
     published = world.publish(image, "1.0")

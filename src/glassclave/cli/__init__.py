@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
     except click.exceptions.Exit as stop:
         status = stop.exit_code
     except (click.Abort, KeyboardInterrupt):
-        print("interrupted; nothing was left behind", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         status = INTERRUPTED
     except click.ClickException as error:
         _say({"code": "usage", "message": error.format_message()}, "--json" in words, error)
@@ -80,10 +80,25 @@ def main(arguments: list[str] | None = None) -> None:
         status = error.exit_status
     except OSError as error:
         status = _system_failed(error, "--json" in words)
+    except Exception as error:  # noqa: BLE001 - a bug of ours must not pass for a judgement
+        status = _bug(error, "--json" in words)
     except SystemExit:
         # click's answer to a reader that went away (`… | head`); its status 1 would say "judged, negative".
         status = 3
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _bug(error: Exception, as_json: bool) -> int:
+    """What nobody foresaw: where it happened, and status 3, for nothing was judged."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    place = (
+        "" if last is None else f" in {os.path.basename(last.tb_frame.f_code.co_filename)}:{last.tb_lineno}"
+    )
+    message = f"a fault of this program: {type(error).__name__}{place}: {str(error)[:300]}"
+    _say({"code": "internal", "message": message, "hint": "please report it, with the input"}, as_json, None)
+    return 3
 
 
 def _show_usage(usage: click.ClickException) -> None:

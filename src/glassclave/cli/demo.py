@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 import textwrap
 import threading
@@ -134,6 +135,8 @@ def command(folder: Path | None, stay: bool, no_qemu: bool, as_json: bool, colou
             "the sandbox is not installed",
             hint="it comes with the same checkout: pip install ./sandbox",
         )
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # unwinds: nothing is left behind
     from glassclave_sandbox.demo import run_demo
     from glassclave_sandbox.demo.story import Options
 

@@ -89,6 +89,8 @@ def command(
     from glassclave.report.records import json_text
     from glassclave.report.verdict import verdict_lines, verdict_record
 
+    if page is not None and save is not None:
+        _keep_apart(page, save)
     demands = _policy(
         policy, repo=repo, workflow=signer_workflow, source_refs=source_refs, source_digest=source_digest
     )
@@ -134,6 +136,13 @@ def command(
         lines = verdict_lines(verdict, ascii_only=style.ascii_only, colour=style.colour, width=style.width)
         click.echo("\n".join(lines), color=style.colour)
     return 0 if verdict.passed else 1
+
+
+def _keep_apart(page: Path, save: Path) -> None:
+    """The page must not take the place of what is saved."""
+    saved = {os.path.realpath(save / name) for name in ("image.eif", "image.measurements.json")}
+    if os.path.realpath(page) in saved:
+        raise UsageError("verify.page", "the page would replace a file that is saved", source=str(page))
 
 
 def _policy(
@@ -186,11 +195,12 @@ def _readable(data: bytes, source: str) -> bytes:
 
 def _save(directory: Path, image: BinaryIO, measurements: bytes) -> None:
     """The judged bytes, not another download. No crash leaves an image beside another's measurements."""
+    measured = directory / "image.measurements.json"
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "image.measurements.json").unlink(missing_ok=True)
     with write_atomically(directory / "image.eif") as file:
         image.seek(0)
         while piece := image.read(CHUNK_SIZE):
             file.write(piece)
-    with write_atomically(directory / "image.measurements.json") as file:
+        measured.unlink(missing_ok=True)
+    with write_atomically(measured) as file:
         file.write(measurements)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from typing import BinaryIO
-from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
-from glassclave.clients.http import Reply, TransientError
+from glassclave.clients.http import Reply, TransientError, joined
 from glassclave.errors import UnavailableError
 from glassclave.oci.manifest import Descriptor
 from glassclave.progress import Progress
@@ -96,7 +96,7 @@ def upload_url(begin: str, location: str, digest: str) -> str:
 
     A registry behind a proxy that ends TLS names itself with ``http``: the same host is then asked as before.
     """
-    asked, parts = urlsplit(begin), urlsplit(urljoin(begin, location))
+    asked, parts = urlsplit(begin), urlsplit(joined(begin, location))
     if parts.scheme == "http" and asked.scheme == "https" and parts.hostname == asked.hostname:
         parts = parts._replace(scheme=asked.scheme, netloc=asked.netloc)
     query = "&".join(part for part in (parts.query, f"digest={quote(digest, safe='')}") if part)

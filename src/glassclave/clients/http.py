@@ -7,14 +7,17 @@ in an error; hosts and status codes do.
 from __future__ import annotations
 
 import ipaddress
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
+import urllib3.connection
 from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
@@ -25,6 +28,9 @@ from glassclave.streams import CHUNK_SIZE
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 60.0
 """Longest time without a byte from the other side."""
+
+HEAD_SECONDS = 60.0
+"""Until the head of an answer must be there, however it trickles in."""
 
 SLOWEST_BYTES_PER_SECOND = 32 << 10
 """A body that comes slower than this, after the first `GRACE_SECONDS`, is given up."""
@@ -89,6 +95,14 @@ def target_of(url: str) -> Target:
         f"an URL on {escape_untrusted(host, limit=255)} is not https; it is not followed",
         hint="plain http is used on loopback only",
     )
+
+
+def joined(base: str, location: str) -> str:
+    """Where ``location``, which the answer to ``base`` named, leads. `UnavailableError` ``registry.url``."""
+    try:
+        return urljoin(base, location)
+    except ValueError as error:  # brackets without end, for one
+        raise UnavailableError("registry.url", "the registry names an URL that is none") from error
 
 
 def check_leap(here: Target, url: str) -> Target:
@@ -163,12 +177,53 @@ class Reply:
         return LimitError("registry.size", f"answers with more than {limit} bytes", source=self.target.shown)
 
 
+class _Patient:
+    """A connection that hangs up on a server that does not come to an end of its answer's head.
+
+    Time-outs of sockets are for each piece: a server that sends one now and then would never meet them.
+    """
+
+    sock: socket.socket | None
+
+    def getresponse(self) -> Any:
+        """See `http.client.HTTPConnection`."""
+        timer = threading.Timer(HEAD_SECONDS, self._hang_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            return super().getresponse()  # type: ignore[misc]  # of the connection that this is mixed into
+        finally:
+            timer.cancel()
+
+    def _hang_up(self) -> None:
+        with suppress(OSError):
+            if self.sock is not None:
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class _HTTPConnection(_Patient, urllib3.connection.HTTPConnection):
+    pass
+
+
+class _HTTPSConnection(_Patient, urllib3.connection.HTTPSConnection):
+    pass
+
+
+class _HTTPPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
 class Web:
     """Sends requests over a pool of connections. No credentials of its own."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=SILENCE_SECONDS)
         self._pool = urllib3.PoolManager(num_pools=8, maxsize=2, timeout=timeout, retries=False)
+        self._pool.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
         self._clock = clock
 
     @contextmanager
@@ -195,7 +250,7 @@ class Web:
                 if not (follow and reply.status in REDIRECTS and location):
                     yield reply
                     return
-                url = urljoin(reply.url, location)
+                url = joined(reply.url, location)
                 if check_leap(reply.target, url) != reply.target:
                     sent.pop("Authorization", None)
             finally:

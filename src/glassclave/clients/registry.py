@@ -102,7 +102,10 @@ class Registry:
         def take(reply: Reply) -> bytes:
             if reply.status != 200:
                 raise refused(reply, "the blob", source)
-            return reply.body(descriptor.size)
+            try:
+                return reply.body(descriptor.size)
+            except LimitError as error:
+                raise other_digest(source) from error
 
         data = self._ask(ref, "GET", f"blobs/{descriptor.digest}", take, follow=True)
         if len(data) != descriptor.size or sha256_digest(data) != descriptor.digest:

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from urllib.parse import urljoin
 
-from glassclave.clients.http import Reply, target_of
-from glassclave.errors import ParseError, UnavailableError
+from glassclave.clients.http import Reply, joined, target_of
+from glassclave.errors import LimitError, ParseError, UnavailableError
 from glassclave.fields import Fields, parse_json
 
-_NEXT_PAGE = re.compile(r'<([^<>]*)>\s*;[^,]*\brel\s*=\s*"?next"?', re.IGNORECASE)
+_MAX_LINK = 8192
 _ERROR_CODE = re.compile(r"[A-Z][A-Z_]{1,39}\Z")
 _MAX_ERROR = 64 << 10
 
 
 def next_page(reply: Reply) -> str | None:
     """URL of the next page (RFC 8288), which must be on the same server: it gets the login too."""
-    found = _NEXT_PAGE.search(reply.header("link"))
-    if found is None:
+    target = _next_target(reply.header("link"))
+    if target is None:
         return None
-    url: str = urljoin(reply.url, found[1])
+    url = joined(reply.url, target)
     if target_of(url) != reply.target:
         raise UnavailableError(
             "registry.url", "the next page is on another host; it is not followed", source=reply.target.shown
         )
     return url
+
+
+def _next_target(header: str) -> str | None:
+    """The target of the link whose relation is ``next``."""
+    if len(header) > _MAX_LINK:
+        raise LimitError("registry.size", "answers with a Link header of more than 8 KiB")
+    for part in header.split("<")[1:]:
+        target, _, parameters = part.partition(">")
+        for parameter in parameters.replace(",", ";").split(";"):
+            name, _, value = parameter.partition("=")
+            if name.strip().lower() == "rel" and value.strip().strip('"').lower() == "next":
+                return target
+    return None
 
 
 def refused(reply: Reply, what: str, source: str, hint: str | None = None) -> UnavailableError:

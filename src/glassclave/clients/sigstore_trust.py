@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glassclave.clients.sigstore_keys import Authority, TrustedKeys, odd_names_pass, read_keys
-from glassclave.errors import ParseError, UnavailableError
+from glassclave.errors import LimitError, ParseError, UnavailableError
 from glassclave.fields import Fields, parse_json
 from glassclave.provenance.evidence import TrustRoot
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 CLIENT_TRUST_CONFIG = "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json"
 PUBLIC_GOOD = "Sigstore public good"
 MAX_SIZE = 4 << 20
+MAX_VALUES = 4000
+"""The public root has some 150; a bundle of Sigstore's some 60."""
 _WANTED = "give sigstore's client trust configuration, or its trusted_root.json"
 
 
@@ -75,11 +77,21 @@ def tuf_targets(*, offline: bool = False) -> tuple[bytes, bytes]:
     return root, config
 
 
+def refuse_many_values(data: bytes, code: str) -> None:
+    """Before a document goes to the library, which keeps hundreds of bytes for every value that is wrong.
+
+    Commas are an upper bound of values, but for one in each array or object. `LimitError` with ``code``.
+    """
+    if data.count(b",") > MAX_VALUES or data.count(b"[") + data.count(b"{") > MAX_VALUES:
+        raise LimitError(code, f"holds more than {MAX_VALUES:,} values")
+
+
 def _from_file(data: bytes, source: str) -> Trust:
     try:
+        refuse_many_values(data, "trust.form")
         document = parse_json(data, source=source, limit=MAX_SIZE)
     except ParseError as error:
-        error.hint = _WANTED
+        error.source, error.hint = source, _WANTED
         raise
     return _read(document, source, public_good=False)
 
@@ -100,7 +112,7 @@ def _read(document: object, source: str, *, public_good: bool) -> Trust:
     except (Error, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ParseError(
             "trust.form",
-            f"is neither a ClientTrustConfig nor a TrustedRoot: {error}",
+            f"is neither a ClientTrustConfig nor a TrustedRoot: {' '.join(str(error)[:2000].split())[:300]}",
             source=source,
             hint=_WANTED,
         ) from error

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from glassclave.clients.sigstore_keys import odd_names_pass
-from glassclave.clients.sigstore_trust import Trust
+from glassclave.clients.sigstore_trust import Trust, refuse_many_values
 from glassclave.digests import parse_hex
 from glassclave.errors import GlassclaveError, ParseError, RefusedError
 from glassclave.fields import Fields, parse_json
@@ -63,6 +63,7 @@ class SigstoreVerifier:
         from sigstore.models import Bundle
         from sigstore.verify import Verifier
 
+        refuse_many_values(data, "signature.form")
         parse_json(data, source="signature bundle")  # duplicate keys and the like end here
         bundle = Bundle.from_json(data)
         keys, certificate = self.source.keys, bundle.signing_certificate
@@ -78,7 +79,7 @@ class SigstoreVerifier:
             kind="bundle",
             claims=parse_claims(der),
             signed_at=min(times),
-            log_index=int(entry.log_index),
+            log_index=_proven_index(entry),
             payload_type=payload_type,
             payload=payload,
             certificate_der=der,
@@ -127,15 +128,31 @@ def _guarded(judge: Callable[[], _Result]) -> _Result:
         raise
     except CertValidationError as error:
         raise RefusedError(
-            "signature.certificate.chain", f"the certificate leads to no trusted authority: {error}"
+            "signature.certificate.chain", f"the certificate leads to no trusted authority: {_words(error)}"
         ) from error
     except VerificationError as error:
-        raise RefusedError(_code_of(str(error)), f"does not hold: {error}") from error
+        raise RefusedError(_code_of(str(error)), f"does not hold: {_words(error)}") from error
     except InvalidBundle as error:
         code = "signature.log.missing" if "exactly one log entry" in str(error) else "signature.form"
-        raise ParseError(code, f"is no bundle that can be judged: {error}") from error
+        raise ParseError(code, f"is no bundle that can be judged: {_words(error)}") from error
     except Exception as error:  # see above: fail closed
-        raise ParseError("signature.form", f"cannot be read: {type(error).__name__}: {error}") from error
+        raise ParseError(
+            "signature.form", f"cannot be read: {type(error).__name__}: {_words(error)}"
+        ) from error
+
+
+def _words(error: BaseException) -> str:
+    """What the library says, on one line and short: pydantic's errors have lines for every field."""
+    return " ".join(str(error)[:2000].split())[:300]
+
+
+def _proven_index(entry: Any) -> int:
+    """The entry's place in the log: in the promise, or that of the proof. Nothing else covers it."""
+    index = int(entry.log_index)
+    proof = entry.inclusion_proof
+    if not entry.inclusion_promise and (proof is None or int(proof.log_index) != index):
+        raise RefusedError("signature.log.mismatch", "its log index is not that of its proof")
+    return index
 
 
 _CODES = (

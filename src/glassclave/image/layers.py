@@ -17,7 +17,7 @@ from glassclave.streams import CHUNK_SIZE
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
 AUFS_METADATA = b".wh..wh."
-MAX_ENTRIES = 2_000_000
+MAX_ENTRIES = 500_000
 """Entries of all layers together, and directories made for them: far above real images."""
 MAX_NAME_BYTES = 512 << 20
 """Bytes of all names, link targets and attribute names together."""
@@ -104,6 +104,10 @@ class _Merge:
             self._count(entry)
             path = self._clean(entry.name)
             if not path:
+                if entry.type != b"5":
+                    raise ParseError(
+                        "image.path.form", "the root itself as something else", source=layer.name
+                    )
                 continue  # the root's own attributes are not applied (containerd)
             parent, _, name = path.rpartition(b"/")
             if name.startswith(WHITEOUT):

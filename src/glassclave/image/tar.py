@@ -68,6 +68,8 @@ def read_entries(data: memoryview, *, source: str) -> Iterator[TarEntry]:
                 raise entry.error("image.tar.extension", "two extensions of one kind for one member")
             elif flag == b"x":
                 pax = _parse_pax(body, at, source)
+            elif not body.partition(b"\0")[0]:
+                raise entry.error("image.tar.extension", "an empty long name")
             elif flag == b"L":
                 long_name = body.partition(b"\0")[0]
             else:
@@ -104,7 +106,8 @@ def _number(field: bytes) -> int | None:
         return value - (1 << (8 * (len(field) - 1))) if field[0] == 0xFF else value
     digits = field.partition(b"\0")[0].strip(b" ")
     if not digits:
-        return 0
+        # Digits behind a NUL: one reader stops there, another does not.
+        return None if field.strip(b"\0 ") else 0
     if not digits.isdigit() or b"8" in digits or b"9" in digits:
         return None
     return int(digits, 8)
@@ -165,11 +168,8 @@ class _Header:
         link = long_link if long_link is not None else self.text(157, 100)
         if pax:
             name, link = pax.get(b"path", name), pax.get(b"linkpath", link)
-        # Old writers mark a directory only by the slash at the end of its name (v7).
-        flag = self.flag if self.flag not in (b"\0", b"7") else b"0"
-        if flag == b"0" and name.endswith(b"/"):
-            flag = b"5"
-        if flag not in b"0123456":  # GNU's multi-volume and dump entries, vendors' own
+        flag = self._flag(name)
+        if flag not in b"0123456":  # contiguous files, GNU's multi-volume and dump entries, vendors' own
             raise self.error("image.tar.type", f"a member of the unknown type {flag!r}")
         if b"\0" in name or b"\0" in link:
             raise self.error("image.tar.nul", "a NUL byte in a name")
@@ -177,7 +177,7 @@ class _Header:
         if size < 0:
             raise self.error("image.tar.size", "a negative size")
         # Links and directories may carry a size that no data follows (as Go's reader takes them).
-        if size and flag not in b"015":
+        if size and (flag not in b"015" or (self.flag == b"\0" and flag == b"5")):
             raise self.error("image.tar.size", "data behind a member that can have none")
         device = (self.number(329, 8), self.number(337, 8)) if flag in b"34" else (0, 0)
         if not (0 <= device[0] < 1 << 12 and 0 <= device[1] < 1 << 20):
@@ -200,12 +200,29 @@ class _Header:
             attributes=_attributes(pax),
         )
 
+    def _flag(self, name: bytes) -> bytes:
+        """The type. v7 marks a directory only by the slash at the end of its name; later formats say it."""
+        if self.flag == b"\0":
+            return b"5" if name.endswith(b"/") else b"0"
+        if self.flag == b"0" and name.endswith(b"/"):
+            # A file to Go's reader, a directory to GNU's.
+            raise self.error("image.tar.type", "a regular file whose name ends in a slash")
+        return self.flag
+
     def _name(self) -> bytes:
         name = self.text(0, 100)
-        # Only POSIX ustar has a prefix field; GNU keeps times there.
-        # Most have none: looked at first.
-        prefix = self.text(345, 155) if self.block[345] and self.block[257:263] == b"ustar\0" else b""
-        return prefix + b"/" + name if prefix else name
+        if not self.block[345]:  # most have none
+            return name
+        if self.block[257:263] == b"ustar\0":
+            if self.block[508:512] == b"tar\0":
+                raise self.error("image.tar.prefix", "a header of the star format, whose prefix is shorter")
+            return self.text(345, 155) + b"/" + name
+        if self.block[257:265] == b"ustar  \0" and None in map(
+            _number, (self.block[345:357], self.block[357:369])
+        ):
+            # GNU keeps two times there. Old writers in Go put a prefix, which some readers take for one.
+            raise self.error("image.tar.prefix", "a prefix where GNU's format keeps times")
+        return name
 
     def _pax_number(self, pax: dict[bytes, bytes], key: bytes, default: int) -> int:
         text = pax.get(key) if pax else None

@@ -26,7 +26,7 @@ MAX_REFERRERS = 512
 MAX_REFERRER_MANIFEST = 1 << 20
 """Bytes of a referrer's manifest."""
 
-MAX_BUNDLE = 4 << 20
+MAX_BUNDLE = 1 << 20
 """Bytes of a sigstore bundle."""
 
 NO_REFERRERS_API = frozenset({400, 404, 405, 406, 501})

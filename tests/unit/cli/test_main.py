@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from glassclave import __version__
+from glassclave import __version__, cli
 from glassclave.cli import VERBS, main
 
 DOCUMENT = next((Path(__file__).parents[2] / "vectors/attestation").glob("worldcoin*.bin"))
@@ -111,3 +111,22 @@ def test_a_closed_stream_is_empty(line: str, status: int) -> None:
     done = shell(line)
     assert done.returncode == status
     assert "Traceback" not in done.stderr
+
+
+def test_a_fault_of_ours_is_no_judgement(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 1 would say "judged, and negative"."""
+
+    def fault(*_arguments: object, **_names: object) -> None:
+        raise ZeroDivisionError("a\x1b[2Jb")
+
+    monkeypatch.setattr(cli.group, "main", fault)
+    for words in (["describe", "x"], ["describe", "x", "--json"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(words)
+        assert stopped.value.code == 3
+    said = capsys.readouterr()
+    assert json.loads(said.out)["error"]["code"] == "internal"
+    assert "ZeroDivisionError in test_main.py:" in said.err
+    assert "\x1b" not in said.err

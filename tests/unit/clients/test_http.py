@@ -1,11 +1,26 @@
 from __future__ import annotations
 
+import socket
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from glassclave.clients.http import TransientError, Web, check_leap, is_loopback, retrying, target_of
-from glassclave.errors import UnavailableError
+from glassclave.clients import http as http_module
+from glassclave.clients.blob_transfer import upload_url
+from glassclave.clients.http import (
+    TransientError,
+    Web,
+    check_leap,
+    is_loopback,
+    joined,
+    retrying,
+    target_of,
+)
+from glassclave.clients.registry_answers import _next_target
+from glassclave.errors import LimitError, UnavailableError
 from tests.registry_server import Answer, serving
 from tests.unit.clients.tls import certificate
 
@@ -41,6 +56,59 @@ def test_a_server_with_tls_may_not_lead_to_one_without(
             pytest.fail("the redirect was followed")
         assert caught.value.code == "registry.url"
         assert local.requests == []
+
+
+@pytest.mark.parametrize("location", ["http://[::1", "//[", "https://[x"])
+def test_a_place_that_is_no_url_is_a_typed_error(location: str) -> None:
+    with pytest.raises(UnavailableError) as caught:
+        joined("http://127.0.0.1/v2/", location)
+    assert caught.value.code == "registry.url"
+    with pytest.raises(UnavailableError) as caught:
+        upload_url("http://h/", location, "d")
+    assert caught.value.code == "registry.url"
+
+
+def test_a_head_that_trickles_in_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that sends a piece of its head now and then meets no time-out of a socket."""
+    monkeypatch.setattr(http_module, "HEAD_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                for _ in range(100):
+                    connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    time.sleep(0.1)
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        started = time.monotonic()
+        with pytest.raises(TransientError), Web().send("GET", url, {}):
+            pytest.fail("it answered")
+        assert time.monotonic() - started < 5
+        thread.join(15)
+
+
+@pytest.mark.parametrize(
+    ("header", "target"),
+    [
+        ('</next>; rel="next"', "/next"),
+        ("<a>; rel=prev, </b?x=1>;REL = Next", "/b?x=1"),
+        ('<a>; title="x"; rel="next"', "a"),
+        ('<a>; rel="previous"', None),
+        ("", None),
+        ("next", None),
+        ("<>;" * 2000, None),
+    ],
+)
+def test_the_next_page(header: str, target: str | None) -> None:
+    assert _next_target(header) == target
+
+
+def test_an_endless_list_of_links_is_refused() -> None:
+    with pytest.raises(LimitError):
+        _next_target("<>;" * 21000)
 
 
 def test_leaps() -> None:

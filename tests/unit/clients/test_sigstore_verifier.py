@@ -147,3 +147,44 @@ def test_another_trust_root_accepts_neither(signed: Signed) -> None:
     assert code_of(lambda: signed.foreign.verify_bundle(signed.bundle)) == "signature.trust-root"
     assert code_of(lambda: signed.foreign.verify_legacy(signed.legacy)) == "signature.trust-root"
     assert code_of(lambda: signed.foreign.verify_legacy(without)) == "signature.trust-root"
+
+
+def bent(bundle: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
+    document = json.loads(bundle)
+    change(document)
+    return json.dumps(document).encode()
+
+
+def test_a_log_index_that_nothing_covers_is_refused(signed: Signed) -> None:
+    """Without the log's promise only the proof says where the entry is; the number beside it is anybody's."""
+
+    def without_promise(document: dict[str, Any]) -> None:
+        del document["verificationMaterial"]["tlogEntries"][0]["inclusionPromise"]
+
+    def elsewhere(document: dict[str, Any]) -> None:
+        without_promise(document)
+        document["verificationMaterial"]["tlogEntries"][0]["logIndex"] = "13371337"
+
+    proof = json.loads(signed.bundle)["verificationMaterial"]["tlogEntries"][0]["inclusionProof"]["logIndex"]
+    found = signed.verifier.verify_bundle(bent(signed.bundle, without_promise))
+    assert found.log_index == int(proof)
+    judged = bent(signed.bundle, elsewhere)
+    assert code_of(lambda: signed.verifier.verify_bundle(judged)) == "signature.log.mismatch"
+
+
+@pytest.mark.parametrize("filler", ["{}", "[]", '{"a": 1}', '"x"', "1"])
+def test_thousands_of_values_never_reach_the_library(signed: Signed, filler: str) -> None:
+    """It keeps an error for each: a megabyte of them was gigabytes of memory."""
+    many = f'{{"verificationMaterial": {{"tlogEntries": [{",".join([filler] * 5000)}]}}}}'
+    with pytest.raises(GlassclaveError) as caught:
+        signed.verifier.verify_bundle(many.encode())
+    assert caught.value.code == "signature.form"
+    assert "more than 4,000 values" in caught.value.message
+
+
+def test_the_librarys_words_are_cut(signed: Signed) -> None:
+    some = f'{{"verificationMaterial": {{"tlogEntries": [{",".join(["{}"] * 1000)}]}}}}'
+    with pytest.raises(GlassclaveError) as caught:
+        signed.verifier.verify_bundle(some.encode())
+    assert len(caught.value.message) < 500
+    assert "\n" not in caught.value.message

@@ -254,3 +254,42 @@ def test_python_reads_what_we_read() -> None:
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         theirs = [(info.name.encode(), info.offset_data, info.size) for info in archive]
     assert [(entry.name, entry.offset, entry.size) for entry in entries(data)] == theirs
+
+
+def ustar(name: bytes = b"f", **fields: bytes) -> bytes:
+    """A header with fields replaced, its data, and the end."""
+    places = {"name": 0, "mode": 100, "size": 124, "kind": 156, "magic": 257, "prefix": 345, "trailer": 508}
+    data = changed(tar(member("f", "f", b"data"), form=tarfile.USTAR_FORMAT), 0, name + b"\0")
+    for field, value in fields.items():
+        data = changed(data, places[field], value)
+    return data
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (ustar(b"d/"), "image.tar.type"),
+        (ustar(b"d/", kind=b"\0"), "image.tar.size"),
+        (ustar(size=b"\x000000000004"), "image.tar.number"),
+        (ustar(mode=b"\x00004755"), "image.tar.number"),
+        (ustar(kind=b"7"), "image.tar.type"),
+        (ustar(magic=b"ustar\x0000", prefix=b"p", trailer=b"tar\0"), "image.tar.prefix"),
+        (ustar(magic=b"ustar  \0", prefix=b"etc/deep"), "image.tar.prefix"),
+        (extension(b"L", b"") + ONE, "image.tar.extension"),
+        (extension(b"L", b"\0x") + ONE, "image.tar.extension"),
+        (extension(b"K", b"\0") + ONE, "image.tar.extension"),
+    ],
+)
+def test_what_two_readers_take_differently_is_refused(data: bytes, code: str) -> None:
+    """Each is one tree to Go's reader (containerd, umoci) and another to GNU's or Python's."""
+    assert refused(data).code == code
+
+
+def test_what_only_looks_so_is_read() -> None:
+    assert [one.type for one in entries(ustar(b"d/", kind=b"\0", size=b"00000000000\0")[:BLOCK] + END)] == [
+        b"5"
+    ]
+    (times,) = entries(ustar(magic=b"ustar  \0", prefix=b"14524770331\x0014524770331\0"))
+    assert times.name == b"f"
+    (prefixed,) = entries(ustar(magic=b"ustar\x0000", prefix=b"etc"))
+    assert prefixed.name == b"etc/f"

@@ -119,7 +119,8 @@ class Stage:
                 umask=umask,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 check=False,
                 timeout=_SECONDS,
             )
