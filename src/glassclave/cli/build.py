@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from glassclave.cli.arguments import as_typed, check_output, parse_seconds, split_words
+from glassclave.cli.container import ContainerOptions, container_options, image_source
 from glassclave.cli.terminal import TerminalProgress
 from glassclave.errors import UsageError
 from glassclave.escaping import escape_untrusted
@@ -65,9 +67,7 @@ def parse_mtime(text: str) -> int | None:
 @click.option("--user", help="User to run as: name or uid, optionally :group.")
 @click.option("--name", default="app", show_default=True, help="ImageName in the metadata (not measured).")
 @click.option("--image-version", default="", help="ImageVersion in the metadata (not measured).")
-@click.option(
-    "--arch", type=click.Choice(["amd64", "arm64"]), help="For dir: sources, or to pick from an index."
-)
+@click.option("--arch", type=click.Choice(["amd64", "arm64"]), help="For folders, or to pick from an index.")
 @click.option(
     "--bootstrap", "bootstrap_dir", type=click.Path(path_type=Path), help="Kernel and init from DIR."
 )
@@ -93,6 +93,7 @@ def parse_mtime(text: str) -> int | None:
     metavar="BYTES",
     help="Most that the layers may decode to.  [default: 64 GiB]",
 )
+@container_options
 @click.option("--drop-file-capabilities", is_flag=True, help="Accept that file capabilities are lost.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
@@ -113,11 +114,13 @@ def command(
     max_unpacked: int | None,
     drop_file_capabilities: bool,
     as_json: bool,
+    **container: Any,
 ) -> None:
     """Make an enclave image from SOURCE.
 
     \b
-    SOURCE:  oci:DIR[:TAG]           an OCI image layout
+    SOURCE:  FOLDER                  with a Dockerfile, built by docker or buildah
+             oci:DIR[:TAG]           an OCI image layout
              oci-archive:FILE[:TAG]  the same in a tar
              docker-archive:FILE[:NAME:TAG]  what docker save writes
              dir:ROOT                a directory that holds a root file system
@@ -156,9 +159,14 @@ def command(
         spool=spool_dir,
         unpacked_limit=max_unpacked or DEFAULT_LIMIT,
     )
-    with open_image(source, options, progress) as image:
+    made = ContainerOptions(output=output, arch=arch, spool=spool_dir, quiet=as_json, **container)
+    with (
+        image_source(source, made, progress) as (place, built),
+        open_image(place, options, progress) as image,
+    ):
         architecture = Architecture.of_oci(image.config.architecture)
         bootstrap = load_directory(bootstrap_dir) if bootstrap_dir else load_shipped(architecture.value)
+        request = replace(request, container=None if built is None else built.claim)
         result = build_image(image.tree, image.config, bootstrap, request, progress)
         image_size = image.tree.content_size()
     progress.say("tree", _tree_line(image_size, result.layout))

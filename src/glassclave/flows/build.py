@@ -17,6 +17,7 @@ from glassclave.image.program import program_problem
 from glassclave.image.tree import FileTree
 from glassclave.progress import Progress
 from glassclave.provenance.claimed import BootstrapClaim, Claimed, Recipe, SourceClaim, Unmeasured
+from glassclave.provenance.container import ContainerClaim
 from glassclave.provenance.predicate import (
     FileDigest,
     Measured,
@@ -47,7 +48,8 @@ LEAST_MEMORY_BYTES = 64 << 20
 class BuildRequest:
     """What to build. ``build_time`` (seconds since 1970) is not measured; the default is 1980-01-01.
 
-    ``source``: the commit to name in the measurements file, where the builder knows it.
+    ``source``: the commit to name in the measurements file, where the builder knows it; ``container``: how
+    the container image was made, where that is known.
     """
 
     output: Path
@@ -57,6 +59,7 @@ class BuildRequest:
     layout: LayoutOptions = field(default_factory=LayoutOptions)
     build_time: int = LAYOUT_MTIME
     source: SourceClaim | None = None
+    container: ContainerClaim | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +196,7 @@ def _claimed(
         recipe=_recipe(request.layout),
         source=request.source,
         unmeasured=_unmeasured(metadata),
+        container=request.container,
     )
 
 

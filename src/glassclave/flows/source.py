@@ -59,7 +59,7 @@ def open_image(source: str, options: SourceOptions, progress: Progress) -> Itera
             "build.source.kind",
             "the source is not one that can be built from",
             field=source[:80],
-            hint="use oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or dir:ROOT",
+            hint="FOLDER with a Dockerfile, oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or dir:ROOT",
         )
     if kind == "dir":
         tree = read_directory(Path(place), preserve_owner=options.preserve_owner)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from glassclave.errors import ParseError
 from glassclave.fields import Fields
+from glassclave.provenance.container import ContainerClaim, container_record, parse_container
 from glassclave.provenance.strict import hex_text, nullable, nullable_text
 
 PRESERVE = "preserve"
@@ -73,13 +74,14 @@ class BuildLogClaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """What the builder says. ``source`` and ``build_log`` are ``None`` where nothing was said."""
+    """What the builder says. What may be ``None`` is so where nothing was said."""
 
     bootstrap: BootstrapClaim
     recipe: Recipe
     source: SourceClaim | None
     unmeasured: Unmeasured
     build_log: BuildLogClaim | None = None
+    container: ContainerClaim | None = None
 
 
 def claimed_record(claimed: Claimed) -> dict[str, object]:
@@ -98,6 +100,7 @@ def claimed_record(claimed: Claimed) -> dict[str, object]:
             "dropFileCapabilities": recipe.drop_file_capabilities,
             "tool": {"name": recipe.tool_name, "version": recipe.tool_version},
         },
+        "container": claimed.container and container_record(claimed.container),
         "source": source and {"repository": source.repository, "commit": source.commit, "ref": source.ref},
         "unmeasured": _unmeasured_record(claimed.unmeasured),
         "buildLog": log and {"size": log.size, "sha256": log.sha256.hex()},
@@ -106,14 +109,16 @@ def claimed_record(claimed: Claimed) -> dict[str, object]:
 
 def parse_claimed(fields: Fields) -> Claimed:
     """Strictly read. `ParseError` ``field.*``, ``hex.*``, ``claims.*``."""
-    fields.only("bootstrap", "recipe", "source", "unmeasured", "buildLog")
+    fields.only("bootstrap", "recipe", "container", "source", "unmeasured", "buildLog")
     source, log = nullable(fields, "source"), nullable(fields, "buildLog")
+    container = nullable(fields, "container")
     return Claimed(
         bootstrap=_parse_bootstrap(fields.child("bootstrap")),
         recipe=_parse_recipe(fields.child("recipe")),
         source=None if source is None else _parse_source(source),
         unmeasured=_parse_unmeasured(fields.child("unmeasured")),
         build_log=None if log is None else _parse_log(log),
+        container=None if container is None else parse_container(container),
     )
 
 

@@ -1,0 +1,74 @@
+"""buildah: no daemon, no privilege where user namespaces are allowed."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from glassclave.clients.builders.run import Runner
+from glassclave.errors import UnavailableError
+from glassclave.image.container import BuilderIdentity, ContainerBuild, OnLine
+from glassclave.image.dockerfile import BaseImage
+
+CONSTANT_TIME = 315532800
+"""1980-01-01: what the layout gives every file anyway; set so that no layer depends on the hour."""
+_VERSION = re.compile(r"buildah version (\S+)")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
+TAG = "build"
+
+
+@dataclass(frozen=True, slots=True)
+class Buildah:
+    """See `ContainerBuilder`."""
+
+    program: str
+    identity: BuilderIdentity
+    run: Runner
+
+    @classmethod
+    def find(cls, program: str, run: Runner) -> Buildah | None:
+        """The builder, if the program answers."""
+        try:
+            found = _VERSION.match(run([program, "--version"]))
+        except UnavailableError:
+            return None
+        return None if found is None else cls(program, BuilderIdentity(name="buildah", version=found[1]), run)
+
+    def build(self, request: ContainerBuild, folder: Path, on_line: OnLine) -> str:
+        """See `ContainerBuilder`."""
+        image = f"localhost/glassclave-build-{secrets.token_hex(8)}"
+        self.run(self.build_command(request, image), on_line)
+        try:
+            layout = folder / "layout"
+            self.run([self.program, "push", image, f"oci:{layout}:{TAG}"], on_line)
+        finally:
+            with suppress(UnavailableError):
+                self.run([self.program, "rmi", image])
+        return f"oci:{layout}:{TAG}"
+
+    def build_command(self, request: ContainerBuild, image: str) -> list[str]:
+        """Times of layers and image constant, nothing taken from a cache of earlier builds."""
+        options = ["--format", "oci", "--no-cache", "--layers=false", "--timestamp", str(CONSTANT_TIME)]
+        for name, value in sorted(request.build_args.items()):
+            options += ["--build-arg", f"{name}={value}"]
+        for secret in request.secrets:
+            options += ["--secret", secret]
+        if request.target is not None:
+            options += ["--target", request.target]
+        options += ["--platform", f"linux/{request.architecture}"]
+        return [
+            self.program, "bud", *options, "-t", image, "-f", str(request.file), str(request.context),
+        ]  # fmt: skip
+
+    def digest_of(self, base: BaseImage) -> str | None:
+        """See `ContainerBuilder`."""
+        try:
+            said = json.loads(self.run([self.program, "inspect", "--type", "image", base.name]))
+            digest = said["FromImageDigest"]
+        except (UnavailableError, ValueError, KeyError, TypeError):
+            return None
+        return digest if isinstance(digest, str) and _DIGEST.match(digest) else None

@@ -1,0 +1,218 @@
+"""What a Dockerfile takes from outside of its folder: base images, and addresses that are added.
+
+Only as far as it can be read without running anything (Dockerfile reference, "FROM", "ARG", "ADD", "COPY",
+"Parser directives"). What a RUN step fetches is not here: nobody can read that off.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from glassclave.errors import LimitError, ParseError
+
+MAX_SIZE = 1 << 20
+_DIRECTIVE = re.compile(r"#\s*([A-Za-z]+)\s*=\s*(.*?)\s*\Z")
+_HEREDOC = re.compile(r"<<-?\s*([\"']?)([A-Za-z_][A-Za-z0-9_]*)\1")
+_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?::([-+])([^}]*))?\}|([A-Za-z_][A-Za-z0-9_]*))")
+_DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})\Z")
+_REMOTE = re.compile(r"(?:https?|git|ssh)://|git@", re.IGNORECASE)
+_ARGUMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:=(.*))?\Z", re.DOTALL)
+_WITH_HEREDOC = frozenset({"RUN", "COPY", "ADD"})
+
+
+@dataclass(frozen=True, slots=True)
+class BaseImage:
+    """An image that the build starts from or copies from: its name as asked for, and the digest in it."""
+
+    name: str
+
+    @property
+    def digest(self) -> str | None:
+        """``sha256:…`` where the name pins one; ``None``: the name decides anew at every build."""
+        found = _DIGEST.search(self.name)
+        return None if found is None else found[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Dockerfile:
+    """``bases``: in order, each once. ``added``: addresses that ADD fetches, as written."""
+
+    bases: tuple[BaseImage, ...]
+    added: tuple[str, ...]
+
+
+def parse_dockerfile(
+    data: bytes, *, source: str, build_args: Mapping[str, str], target: str | None = None
+) -> Dockerfile:
+    """Read a Dockerfile with these build arguments, up to the stage ``target``.
+
+    Raises `ParseError` ``dockerfile.*``, `LimitError` ``dockerfile.size``.
+    """
+    if len(data) > MAX_SIZE:
+        raise LimitError(
+            "dockerfile.size", f"has {len(data):,} bytes, at most {MAX_SIZE:,} are read", source=source
+        )
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ParseError("dockerfile.encoding", "is not UTF-8", offset=error.start, source=source) from error
+    reader = _Reader(dict(build_args), source)
+    for line, word, rest in _instructions(text):
+        if reader.take(line, word, rest, target):
+            break
+    if not reader.stages:
+        raise ParseError("dockerfile.from", "has no FROM", source=source)
+    return Dockerfile(tuple(BaseImage(name) for name in dict.fromkeys(reader.bases)), tuple(reader.added))
+
+
+class _Reader:
+    """Stages so far and what they take."""
+
+    def __init__(self, given: dict[str, str], source: str) -> None:
+        self.stages: list[str] = []
+        self.bases: list[str] = []
+        self.added: list[str] = []
+        self._given = given
+        self._global: dict[str, str] = {}
+        self._local: dict[str, str] = {}
+        self._source = source
+        self._last = False
+
+    def take(self, line: int, word: str, rest: str, target: str | None) -> bool:
+        """One instruction; whether everything that ``target`` needs is over."""
+        if word == "FROM":
+            if self._last:
+                return True
+            self._from(line, rest)
+            self._last = target is not None and target.lower() in (self.stages[-1], str(len(self.stages) - 1))
+        elif word == "ARG":
+            self._arg(rest)
+        elif word == "ENV":
+            self._env(rest)
+        elif word in ("ADD", "COPY"):
+            self._copy(word, rest)
+        return False
+
+    def _from(self, line: int, rest: str) -> None:
+        words = [item for item in rest.split() if not item.startswith("--")]
+        if len(words) not in (1, 3) or (len(words) == 3 and words[1].upper() != "AS"):
+            raise ParseError("dockerfile.from", f"line {line}: FROM names no image", source=self._source)
+        self._base(_expand(words[0], self._global))
+        self.stages.append(words[2].lower() if len(words) == 3 else "")
+        self._local = {}
+
+    def _base(self, name: str) -> None:
+        stages = {stage for stage in self.stages if stage}
+        if name.lower() != "scratch" and name.lower() not in stages:
+            self.bases.append(name)
+
+    def _arg(self, rest: str) -> None:
+        for item in _words(rest):
+            found = _ARGUMENT.match(item)
+            if found is None:
+                continue
+            name, default = found[1], found[2]
+            known = self._local if self.stages else self._global
+            if name in self._given:
+                known[name] = self._given[name]
+            elif default is not None:
+                known[name] = _expand(default, known)
+            elif self.stages and name in self._global:
+                known[name] = self._global[name]
+
+    def _env(self, rest: str) -> None:
+        words = _words(rest)
+        pairs = words if words and "=" in words[0] else ["=".join(rest.split(None, 1))]
+        for pair in pairs:
+            name, equals, value = pair.partition("=")
+            if equals:
+                self._local[name] = _expand(value, self._local)
+
+    def _copy(self, word: str, rest: str) -> None:
+        words = _words(rest)
+        options = [item for item in words if item.startswith("--")]
+        for option in options:
+            origin = option.removeprefix("--from=")
+            if origin != option and not (origin.isdigit() and int(origin) < len(self.stages)):
+                self._base(_expand(origin, self._local))
+        if word == "ADD":
+            sources = [_expand(item, self._local) for item in words if not item.startswith("--")][:-1]
+            self.added += [item for item in sources if _REMOTE.match(item)]
+
+
+def _instructions(text: str) -> Iterator[tuple[int, str, str]]:
+    """Line number, instruction in upper case, and its arguments with continuations joined."""
+    lines = text.splitlines()
+    escape = _escape(lines)
+    pending, begin, at = "", 0, 0
+    while at < len(lines):
+        line, at = lines[at], at + 1
+        # Comments stand between the lines of one instruction too; empty lines there are ignored.
+        if line.lstrip().startswith("#") or not line.strip():
+            continue
+        begin = begin or at
+        stripped = line.rstrip()
+        if stripped.endswith(escape):
+            pending += stripped[:-1] + " "
+            continue
+        word, _, rest = (pending + stripped).strip().partition(" ")
+        yield begin, word.upper(), rest.strip()
+        if word.upper() in _WITH_HEREDOC:
+            at = _behind_heredocs(lines, at, rest)
+        pending, begin = "", 0
+    if pending.strip():
+        word, _, rest = pending.strip().partition(" ")
+        yield begin, word.upper(), rest.strip()
+
+
+def _escape(lines: list[str]) -> str:
+    """The character that continues a line: directives stand before everything else."""
+    for line in lines:
+        found = _DIRECTIVE.match(line.strip())
+        if found is None:
+            break
+        if found[1].lower() == "escape" and found[2] in ("\\", "`"):
+            return found[2]
+    return "\\"
+
+
+def _behind_heredocs(lines: list[str], at: int, rest: str) -> int:
+    for found in _HEREDOC.finditer(rest):
+        while at < len(lines) and lines[at].strip("\t") != found[2] and lines[at] != found[2]:
+            at += 1
+        at += 1
+    return at
+
+
+def _words(text: str) -> list[str]:
+    """Words as the builder splits them: quotes keep blanks, and go."""
+    words, word, quote, inside = [], "", "", False
+    for char in text:
+        if quote:
+            quote, word = ("", word) if char == quote else (quote, word + char)
+        elif char in "\"'":
+            quote, inside = char, True
+        elif char.isspace():
+            if word or inside:
+                words.append(word)
+            word, inside = "", False
+        else:
+            word += char
+    return [*words, word] if word or inside else words
+
+
+def _expand(text: str, values: Mapping[str, str]) -> str:
+    """Variables replaced; one that is not known is empty, as for the builder."""
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1] or found[4]
+        known = values.get(name, "")
+        if found[2] == "-":
+            return known or found[3]
+        if found[2] == "+":
+            return found[3] if known else ""
+        return known
+
+    return _VARIABLE.sub(value, text.strip("\"'"))

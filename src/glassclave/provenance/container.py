@@ -1,0 +1,81 @@
+"""What the builder says of the container image that an enclave image was made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from glassclave.digests import is_oci_digest
+from glassclave.errors import LimitError, ParseError
+from glassclave.fields import Fields
+from glassclave.provenance.strict import hex_text, nullable_text
+
+_SHA256_SIZE = 32
+_MAX_ITEMS = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerClaim:
+    """How the container image was made of a folder, where `build` had it made.
+
+    ``dockerfile``: its path in the folder; ``dockerfile_sha256``: 32 bytes. ``build_args``: names and values,
+    ``secrets``: names alone. ``bases``: name and digest (``sha256:…``, ``None``: not told) of each image that
+    it started or copied from; ``added``: addresses that ADD fetched.
+    """
+
+    builder_name: str
+    builder_version: str
+    dockerfile: str
+    dockerfile_sha256: bytes
+    target: str | None
+    build_args: tuple[tuple[str, str], ...]
+    secrets: tuple[str, ...]
+    bases: tuple[tuple[str, str | None], ...]
+    added: tuple[str, ...]
+
+
+def container_record(container: ContainerClaim) -> dict[str, object]:
+    """As a JSON value."""
+    return {
+        "builder": {"name": container.builder_name, "version": container.builder_version},
+        "dockerfile": {"path": container.dockerfile, "sha256": container.dockerfile_sha256.hex()},
+        "target": container.target,
+        "buildArgs": dict(container.build_args),
+        "secrets": list(container.secrets),
+        "bases": [{"name": name, "digest": digest} for name, digest in container.bases],
+        "added": list(container.added),
+    }
+
+
+def parse_container(fields: Fields) -> ContainerClaim:
+    """Strictly read. `ParseError` ``field.*``, ``hex.*``, ``claims.digest``."""
+    fields.only("builder", "dockerfile", "target", "buildArgs", "secrets", "bases", "added")
+    builder, dockerfile = fields.child("builder"), fields.child("dockerfile")
+    builder.only("name", "version")
+    dockerfile.only("path", "sha256")
+    return ContainerClaim(
+        builder_name=builder.text("name"),
+        builder_version=builder.text("version"),
+        dockerfile=dockerfile.text("path"),
+        dockerfile_sha256=hex_text(dockerfile, "sha256", _SHA256_SIZE),
+        target=nullable_text(fields, "target"),
+        build_args=_parse_arguments(fields.child("buildArgs")),
+        secrets=fields.texts("secrets", limit=_MAX_ITEMS),
+        bases=tuple(_parse_base(base) for base in fields.objects("bases", limit=_MAX_ITEMS)),
+        added=fields.texts("added", limit=_MAX_ITEMS),
+    )
+
+
+def _parse_arguments(fields: Fields) -> tuple[tuple[str, str], ...]:
+    if len(fields.values) > _MAX_ITEMS:
+        raise LimitError(
+            "field.size", f"more than {_MAX_ITEMS} items", field=fields.path, source=fields.source
+        )
+    return tuple((name, fields.text(name)) for name in fields.values)
+
+
+def _parse_base(fields: Fields) -> tuple[str, str | None]:
+    fields.only("name", "digest")
+    digest = nullable_text(fields, "digest")
+    if digest is not None and not is_oci_digest(digest):
+        raise ParseError("claims.digest", "must be sha256: and 64 hex digits", field=fields.at("digest"))
+    return fields.text("name"), digest
