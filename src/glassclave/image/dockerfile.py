@@ -6,6 +6,7 @@ Only as far as it can be read without running anything (Dockerfile reference, "F
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -138,7 +139,7 @@ class _Reader:
             if origin != option and not (origin.isdigit() and int(origin) < len(self.stages)):
                 self._base(_expand(origin, self._local))
         if word == "ADD":
-            sources = [_expand(item, self._local) for item in words if not item.startswith("--")][:-1]
+            sources = [_expand(item, self._local) for item in _operands(rest)][:-1]
             self.added += [item for item in sources if _REMOTE.match(item)]
 
 
@@ -184,6 +185,19 @@ def _behind_heredocs(lines: list[str], at: int, rest: str) -> int:
             at += 1
         at += 1
     return at
+
+
+def _operands(rest: str) -> list[str]:
+    """What stands behind the options, in either form: words, or a JSON array."""
+    bare = re.sub(r"^(?:--\S+\s+)*", "", rest)
+    if bare.startswith("["):
+        try:
+            items = json.loads(bare)
+        except (ValueError, RecursionError):
+            items = None
+        if isinstance(items, list):
+            return [item for item in items if isinstance(item, str)]
+    return _words(bare)
 
 
 def _words(text: str) -> list[str]:

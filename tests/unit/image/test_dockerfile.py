@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import pytest
+
+from glassclave.errors import GlassclaveError
+from glassclave.image.dockerfile import BaseImage, Dockerfile, parse_dockerfile
+
+DIGEST = "sha256:" + "5a" * 32
+
+
+def parse(text: str, target: str | None = None, **build_args: str) -> Dockerfile:
+    return parse_dockerfile(text.encode(), source="Dockerfile", build_args=build_args, target=target)
+
+
+def bases(text: str, target: str | None = None, **build_args: str) -> list[str]:
+    return [base.name for base in parse(text, target, **build_args).bases]
+
+
+def test_stages_and_scratch_are_nobodys_images() -> None:
+    text = (
+        "FROM golang:1.26 AS Build\nRUN x\nFROM scratch\nCOPY --from=build /a /a\nFROM build\nFROM SCRATCH\n"
+    )
+    assert bases(text) == ["golang:1.26"]
+
+
+def test_a_digest_pins() -> None:
+    (base,) = parse(f"FROM debian:12@{DIGEST}\n").bases
+    assert (base.name, base.digest) == (f"debian:12@{DIGEST}", DIGEST)
+    assert BaseImage("debian:12").digest is None
+    assert BaseImage("debian@sha256:5a").digest is None
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "wanted"),
+    [
+        ("ARG V=12\nFROM debian:$V\n", {}, "debian:12"),
+        ("ARG V=12\nFROM debian:${V}\n", {"V": "13"}, "debian:13"),
+        ("ARG V\nFROM debian:${V:-11}\n", {}, "debian:11"),
+        ("ARG V\nFROM debian${V:+:$V}\n", {"V": "9"}, "debian:$V"),
+        ("ARG A=1\nARG B=${A}2\nFROM x:$B\n", {}, "x:12"),
+        ("FROM x:$NOBODY\n", {"NOBODY": "1"}, "x:"),
+        ("FROM --platform=$BUILDPLATFORM x:1 AS y\n", {}, "x:1"),
+        ("from x:1 as y\n", {}, "x:1"),
+        ("# syntax=docker/dockerfile:1\n# escape=`\nFROM `\n  x:1\n", {}, "x:1"),
+        ("# a comment\n\nFROM \\\n# between\n\n  x:1\n", {}, "x:1"),
+        ("\ufeffFROM x:1\n", {}, "x:1"),
+        ('ARG V="12"\nFROM x:$V', {}, "x:12"),
+    ],
+)
+def test_names_are_read_as_the_builder_reads_them(text: str, given: dict[str, str], wanted: str) -> None:
+    assert bases(text, **given) == [wanted]
+
+
+def test_copies_from_images_count_once() -> None:
+    text = (
+        "ARG TOOL=tool:2\nFROM a:1 AS one\nARG TOOL\nCOPY --from=$TOOL /x /x\n"
+        "COPY --chown=1:1 --from=b:1 /y /y\n"
+        "COPY --from=0 /z /z\nCOPY --from=one /z /z\nCOPY --from=b:1 /w /w\nFROM a:1\n"
+    )
+    assert bases(text) == ["a:1", "tool:2", "b:1"]
+
+
+def test_addresses_that_add_fetches() -> None:
+    text = (
+        "FROM scratch\nENV V=2 W=3\nADD https://example.org/a-$V.tar.gz ./b /\nADD c /d\n"
+        'ADD --checksum=sha256:0 ["https://example.org/e", "/f"]\n'
+        "ADD git@example.org:x.git#main /g\nCOPY https://no /\n"
+    )
+    assert parse(text).added == (
+        "https://example.org/a-2.tar.gz",
+        "https://example.org/e",
+        "git@example.org:x.git#main",
+    )
+
+
+def test_a_target_ends_what_counts() -> None:
+    text = "FROM a:1 AS one\nFROM b:1 AS two\nADD https://x/y /y\nFROM c:1\n"
+    assert bases(text, "one") == ["a:1"]
+    assert bases(text, "TWO") == bases(text, "1") == ["a:1", "b:1"]
+    assert parse(text, "one").added == ()
+    assert bases(text) == ["a:1", "b:1", "c:1"]
+
+
+def test_what_stands_in_a_heredoc_is_no_instruction() -> None:
+    text = "FROM a:1\nRUN <<EOF cat <<-'TWO'\nFROM evil:1\nEOF\n\tADD https://x /\n\tTWO\nCOPY <<F /x\nFROM b\nF\nFROM c:1\n"
+    assert bases(text) == ["a:1", "c:1"]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "dockerfile.from"),
+        (b"RUN x\n", "dockerfile.from"),
+        (b"FROM\n", "dockerfile.from"),
+        (b"FROM a b\n", "dockerfile.from"),
+        (b"FROM a AS\n", "dockerfile.from"),
+        (b"\xff\xfe", "dockerfile.encoding"),
+        (b"#" * (1 << 20) + b"#", "dockerfile.size"),
+    ],
+)
+def test_what_is_no_dockerfile(data: bytes, code: str) -> None:
+    with pytest.raises(GlassclaveError) as caught:
+        parse_dockerfile(data, source="Dockerfile", build_args={})
+    assert caught.value.code == code
