@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from glassclave.digests import is_oci_digest
-from glassclave.errors import LimitError, ParseError
+from glassclave.errors import ParseError
 from glassclave.fields import Fields
 from glassclave.provenance.strict import hex_text, nullable_text
 
@@ -39,7 +39,7 @@ def container_record(container: ContainerClaim) -> dict[str, object]:
         "builder": {"name": container.builder_name, "version": container.builder_version},
         "dockerfile": {"path": container.dockerfile, "sha256": container.dockerfile_sha256.hex()},
         "target": container.target,
-        "buildArgs": dict(container.build_args),
+        "buildArgs": [{"name": name, "value": value} for name, value in container.build_args],
         "secrets": list(container.secrets),
         "bases": [{"name": name, "digest": digest} for name, digest in container.bases],
         "added": list(container.added),
@@ -58,19 +58,16 @@ def parse_container(fields: Fields) -> ContainerClaim:
         dockerfile=dockerfile.text("path"),
         dockerfile_sha256=hex_text(dockerfile, "sha256", _SHA256_SIZE),
         target=nullable_text(fields, "target"),
-        build_args=_parse_arguments(fields.child("buildArgs")),
+        build_args=tuple(_parse_argument(one) for one in fields.objects("buildArgs", limit=_MAX_ITEMS)),
         secrets=fields.texts("secrets", limit=_MAX_ITEMS),
         bases=tuple(_parse_base(base) for base in fields.objects("bases", limit=_MAX_ITEMS)),
         added=fields.texts("added", limit=_MAX_ITEMS),
     )
 
 
-def _parse_arguments(fields: Fields) -> tuple[tuple[str, str], ...]:
-    if len(fields.values) > _MAX_ITEMS:
-        raise LimitError(
-            "field.size", f"more than {_MAX_ITEMS} items", field=fields.path, source=fields.source
-        )
-    return tuple((name, fields.text(name)) for name in fields.values)
+def _parse_argument(fields: Fields) -> tuple[str, str]:
+    fields.only("name", "value")
+    return fields.text("name"), fields.text("value")
 
 
 def _parse_base(fields: Fields) -> tuple[str, str | None]:

@@ -82,7 +82,10 @@ def test_a_target_ends_what_counts() -> None:
 
 
 def test_what_stands_in_a_heredoc_is_no_instruction() -> None:
-    text = "FROM a:1\nRUN <<EOF cat <<-'TWO'\nFROM evil:1\nEOF\n\tADD https://x /\n\tTWO\nCOPY <<F /x\nFROM b\nF\nFROM c:1\n"
+    text = (
+        "FROM a:1\nRUN <<EOF cat <<-'TWO'\nFROM evil:1\nEOF\n\tADD https://x /\n\tTWO\n"
+        "COPY <<F /x\nFROM b\nF\nFROM c:1\n"
+    )
     assert bases(text) == ["a:1", "c:1"]
 
 

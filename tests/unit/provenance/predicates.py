@@ -10,6 +10,7 @@ from glassclave.provenance.claimed import (
     SourceClaim,
     Unmeasured,
 )
+from glassclave.provenance.container import ContainerClaim
 from glassclave.provenance.predicate import FileDigest, Measured, MeasurementPredicate, SectionDigest
 from glassclave.results import Measurements
 
@@ -46,5 +47,16 @@ SIGNED = MeasurementPredicate(
             kernel_version="6.12.117",
         ),
         build_log=BuildLogClaim(size=9, sha256=b"l" * 32),
+        container=ContainerClaim(
+            builder_name="buildah",
+            builder_version="1.28.2",
+            dockerfile="Dockerfile",
+            dockerfile_sha256=b"d" * 32,
+            target="final",
+            build_args=(("V", "1"),),
+            secrets=("token",),
+            bases=(("debian:12", "sha256:" + "5a" * 32), ("local", None)),
+            added=("https://example.org/x",),
+        ),
     ),
 )
