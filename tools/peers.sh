@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # peers.sh PART... - brings the real programs that our tests run against into .peers/ (git ignores it).
-#   first     in seconds, from Debian: system docker-registry cosign oras umoci skopeo buildah
+#   first     in seconds, from Debian: system docker-registry cosign oras umoci skopeo buildah docker
 #   second    in minutes, built from pinned sources: cosign-3 crane oras-1.3 refregistry sigstore eif_build nitro-cli
 #   packages NAME...   installs Debian packages of the machine's own suite (root only)
 # Parts can be named one by one. What is there in its pinned version is not made again. A part that cannot be had is named with
@@ -14,7 +14,7 @@ BIN=$DIR/bin LOG=$DIR/log STAMPS=$DIR/stamps MISSING=$DIR/missing
 mkdir -p "$BIN" "$LOG" "$STAMPS" "$MISSING" "$DIR/etc" || exit 1
 FAILED=()
 
-FIRST=(system docker-registry cosign oras umoci skopeo buildah)
+FIRST=(system docker-registry cosign oras umoci skopeo buildah docker)
 SIGSTORE=(postgresql fulcio timestamp-server trillian ct_server rekor-server rekor-server-posix)
 SECOND=(cosign-3 crane oras-1.3 refregistry "${SIGSTORE[@]}" eif_build nitro-cli)
 
@@ -128,6 +128,15 @@ part_system() {
   if install_packages "${SYSTEM[@]}" > "$LOG/system" 2>&1; then rm -f "$MISSING/system"; say "have system packages ($SECONDS s)"
   else missing system "$(reason "$LOG/system")"; fi
 }
+finish_docker() { # the engine and its client; tests start it on a socket of their own, without a bridge network
+  local program
+  for program in docker dockerd; do
+    # shellcheck disable=SC2016
+    wrapper "$program" 'export PATH="$d/docker/usr/sbin:$d/docker/usr/bin:$PATH"' \
+      'for p in "$d/docker/usr/bin/'"$program"'" "$d/docker/usr/sbin/'"$program"'"; do [ ! -x "$p" ] || exec "$p" "$@"; done'
+  done
+}
+part_docker() { from_debian unpack_own docker docker.io containerd runc; }
 part_docker-registry() { from_debian unpack_own docker-registry docker-registry; }
 part_umoci() { from_debian unpack_own umoci umoci; }
 part_skopeo() { from_debian unpack_own skopeo skopeo libgpgme11 libassuan0 libgpg-error0 libdevmapper1.02.1; }
