@@ -13,6 +13,7 @@ import click
 from glassclave.cli.arguments import as_typed, check_output, parse_seconds, split_words
 from glassclave.cli.container import ContainerOptions, container_options, image_source
 from glassclave.cli.terminal import TerminalProgress
+from glassclave.cli.twice import build_twice, twice_lines, twice_record
 from glassclave.errors import UsageError
 from glassclave.escaping import escape_untrusted
 from glassclave.image.config import ProcessOptions
@@ -95,6 +96,7 @@ def parse_mtime(text: str) -> int | None:
 )
 @container_options
 @click.option("--drop-file-capabilities", is_flag=True, help="Accept that file capabilities are lost.")
+@click.option("--twice", is_flag=True, help="Build again in other surroundings; status 1 where PCRs differ.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     source: str,
@@ -113,9 +115,10 @@ def command(
     spool_dir: Path | None,
     max_unpacked: int | None,
     drop_file_capabilities: bool,
+    twice: bool,
     as_json: bool,
     **container: Any,
-) -> None:
+) -> int:
     """Make an enclave image from SOURCE.
 
     \b
@@ -172,8 +175,14 @@ def command(
     progress.say("tree", _tree_line(image_size, result.layout))
     progress.say("bootstrap", _bootstrap_line(result))
     progress.step("wrote", f"{output}, {megabytes(result.image.size)}; {result.measurements_file.name}")
+    comparison = build_twice(output, progress) if twice else None
     progress.close()
-    print(json_text(as_record(output, result)) if as_json else "\n".join(as_text(output, result)))
+    if as_json:
+        compared = {} if comparison is None else {"twice": twice_record(comparison)}
+        print(json_text(as_record(output, result) | compared))
+    else:
+        print("\n".join([*([] if comparison is None else twice_lines(comparison)), *as_text(output, result)]))
+    return 0 if comparison is None or comparison.same_pcrs else 1
 
 
 def _tree_line(size: int, layout: LayoutReport) -> str:
