@@ -31,12 +31,17 @@ def own_network() -> Iterator[None]:
             reason = os.strerror(ctypes.get_errno())
             pytest.skip(f"a network of its own is needed, and cannot be had: {reason}")
         try:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-                fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _UP_AND_RUNNING))
+            raise_loopback()
             yield
         finally:
             if libc.setns(before.fileno(), _CLONE_NEWNET):
                 raise OSError(ctypes.get_errno(), "cannot return to the machine's network")
+
+
+def raise_loopback() -> None:
+    """Switch on the loopback of a new network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _UP_AND_RUNNING))
 
 
 def listens(port: int) -> Callable[[], bool]:

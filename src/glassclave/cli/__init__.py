@@ -24,6 +24,7 @@ VERBS = {
     "attestation": "read or judge an attestation document",
     "demo": "all of it on this machine, on loopback, with sandbox keys",
     "bootstrap": "the kernel and init that images start with",
+    "action": "the steps of the GitHub Action (action.yml)",
 }
 
 INTERRUPTED = 130

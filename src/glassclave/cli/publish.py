@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from glassclave.cli.terminal import TerminalProgress
+from glassclave.errors import UsageError
 from glassclave.streams import open_source, read_small_file
 
 _TRUST_LIMIT = 4 << 20
@@ -21,6 +22,9 @@ _TOKEN_LIMIT = 65536
 @click.option("--measurements", type=click.Path(path_type=Path), help="What build wrote beside the image.")
 @click.option("--trust-config", metavar="FILE", help="Sign with this Sigstore instead of the public one.")
 @click.option("--identity-token", metavar="FILE", help="A token to sign with, instead of the job's own.")
+@click.option("--info-name", metavar="NAME", help="What the description beside it is called.")
+@click.option("--no-annotations", is_flag=True, help="No PCRs in the manifest's annotations.")
+@click.option("--unsigned", is_flag=True, help="Push and move the tag without signing: nobody can judge it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(
     image: Path,
@@ -28,6 +32,9 @@ def command(
     measurements: Path | None,
     trust_config: str | None,
     identity_token: str | None,
+    info_name: str | None,
+    no_annotations: bool,
+    unsigned: bool,
     as_json: bool,
 ) -> None:
     """Push an image, sign it keyless, read everything back as a consumer does, then move the tag."""
@@ -36,14 +43,30 @@ def command(
     from glassclave.clients.sigstore_signer import ambient_token, check_signing, open_signer
     from glassclave.clients.sigstore_trust import load_trust
     from glassclave.clients.sigstore_verifier import SigstoreVerifier
-    from glassclave.flows.publish import PublishRequest, publish_image
+    from glassclave.flows.publish import PublishRequest, publish_image, push_unsigned
     from glassclave.flows.read_back import read_back
     from glassclave.oci.reference import parse_reference
     from glassclave.report.records import json_text
 
-    request = PublishRequest(image=image, reference=parse_reference(reference), measurements=measurements)
+    request = PublishRequest(
+        image=image,
+        reference=parse_reference(reference),
+        measurements=measurements,
+        info_name=None if info_name is None else _file_name(info_name),
+        annotate=not no_annotations,
+    )
     with open_source(image):  # what is wrong here is said before the network is asked for anything
         pass
+    progress = TerminalProgress(quiet=as_json)
+    registry = Registry(DockerConfig(os.environ))
+    if unsigned:
+        if trust_config is not None or identity_token is not None:
+            raise UsageError("publish.unsigned", "--unsigned needs nothing to sign with")
+        pushed = push_unsigned(request, registry=registry, progress=progress)
+        progress.close()
+        shown = {"reference": str(pushed), "digest": pushed.digest}
+        click.echo(json_text(shown) if as_json else f"pushed     {pushed}  (not signed)")
+        return
     config = None if trust_config is None else read_small_file(Path(trust_config), limit=_TRUST_LIMIT)
     trust = load_trust(config, source=trust_config or "Sigstore")
     token = (
@@ -52,8 +75,6 @@ def command(
         else read_small_file(Path(identity_token), limit=_TOKEN_LIMIT).decode("ascii", "replace").strip()
     )
     check_signing(trust, token)
-    registry = Registry(DockerConfig(os.environ))
-    progress = TerminalProgress(quiet=as_json)
     published = publish_image(
         request,
         registry=registry,
@@ -86,3 +107,10 @@ def command(
     click.echo(
         f"next: glassclave verify {shlex.quote(str(published.reference))} --repo {repository}{trusting}"
     )
+
+
+def _file_name(text: str) -> str:
+    """A name that is safe as a file's, wherever `oras pull` lays it down."""
+    if not text or text.startswith(".") or "/" in text or not text.isprintable():
+        raise UsageError("publish.name", "is no name of a file", field=text[:80])
+    return text

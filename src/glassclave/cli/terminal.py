@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TextIO
 
+from glassclave.cli.workflow import announce, on_github
 from glassclave.escaping import escape_untrusted
 from glassclave.sizes import megabytes
 
@@ -59,6 +60,9 @@ class TerminalProgress:
     def warn(self, code: str, message: str) -> None:
         """A warning line with its code."""
         self._clear()
+        if on_github():
+            announce("warning", message, title=code)
+            return
         print(f"warning: {escape_untrusted(message)}  {code}", file=self._stream)
 
     def close(self) -> None:

@@ -41,11 +41,14 @@ _BUNDLES = (SIGN_PREDICATE_TYPE, PREDICATE_TYPE)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishRequest:
     """``image``: the EIF; ``reference``: with a tag; ``measurements``: what `build` wrote beside the image,
-    ``None`` for the file of that name. Raises `UsageError` ``publish.tag``."""
+    ``None`` for the file of that name. ``info_name``: what the description beside the image is called;
+    ``annotate``: whether PCRs stand in the manifest's annotations. Raises `UsageError` ``publish.tag``."""
 
     image: Path
     reference: Reference
     measurements: Path | None = None
+    info_name: str | None = None
+    annotate: bool = True
 
     def __post_init__(self) -> None:
         if self.reference.tag is None or self.reference.digest is not None:
@@ -89,6 +92,15 @@ def publish_image(
     _move_tag(registry, request.reference, plan)
     progress.step("tag", f"{request.reference.tag} now names {plan.digest}")
     return Published(reference=pinned, log_index=log_index, claims=claims, predicate=predicate)
+
+
+def push_unsigned(request: PublishRequest, *, registry: RegistryWriter, progress: Progress) -> Reference:
+    """Push without signing, and move the tag: nobody can judge what it names. Its reference by digest."""
+    plan, _ = push_by_digest(request, registry=registry, progress=progress)
+    progress.warn("publish.unsigned", "nobody can judge an image that nobody signed")
+    _move_tag(registry, request.reference, plan)
+    progress.step("tag", f"{request.reference.tag} now names {plan.digest}")
+    return request.reference.pinned(plan.digest)
 
 
 def push_by_digest(
@@ -145,8 +157,13 @@ def _plan(
         BlobInfo("sha256:" + file.measured.eif.sha256.hex(), file.measured.eif.size),
         predicate_json(predicate),
         json.dumps(described, indent=2, ensure_ascii=True).encode() + b"\n",
-        file.measured.measurements.by_index(),
-        Titles(f"{stem}.eif", f"{stem}.measurements.json", f"{stem}.describe.json"),
+        file.measured.measurements.by_index() if request.annotate else {},
+        Titles(
+            # The file's own name: whoever publishes "image" gets "image" back.
+            request.image.name,
+            f"{stem}.measurements.json",
+            request.info_name or f"{stem}.describe.json",
+        ),
     )
 
 

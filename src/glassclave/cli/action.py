@@ -1,0 +1,212 @@
+"""``glassclave action``: the steps of action.yml. Each prints the command that it stands for."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import shlex
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from functools import wraps
+from pathlib import Path
+
+import click
+
+from glassclave.cli.workflow import (
+    BUILT,
+    PUBLISHED,
+    REQUEST,
+    announce_error,
+    append,
+    place,
+    set_output,
+)
+from glassclave.errors import GlassclaveError, RefusedError
+from glassclave.flows.action import GHCR, PREFIX, ActionRequest, parse_request
+from glassclave.streams import read_small_file
+
+_LIMIT = 4 << 20
+_TOKEN = "GLASSCLAVE_REGISTRY_TOKEN"  # noqa: S105 - the name of a variable
+
+
+@click.group("action")
+def command() -> None:
+    """The steps of the GitHub Action, in their order: check, build, publish, summary.
+
+    Inputs come through the environment (INPUT_…), state goes through RUNNER_TEMP.
+    """
+
+
+def _step(name: str) -> Callable[[Callable[[], int | None]], click.Command]:
+    """A subcommand whose errors the run's page shows."""
+
+    def decorate(function: Callable[[], int | None]) -> click.Command:
+        @command.command(name, help=function.__doc__)
+        @wraps(function)
+        def run() -> int:
+            try:
+                return function() or 0
+            except GlassclaveError as error:
+                announce_error(error)
+                raise
+
+        return run
+
+    return decorate
+
+
+@_step("check")
+def check() -> None:
+    """Read the inputs strictly, and keep them for the next steps."""
+    inputs = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+    request = _parse(inputs)
+    place(REQUEST).write_text(json.dumps(inputs), encoding="utf-8")
+    where = f"pushed to {request.reference}" if request.reference else "not pushed"
+    signed = ", signed" if request.sign else ""
+    print(f"{request.context} becomes {request.eif.name}, {where}{signed}")
+
+
+@_step("build")
+def build() -> int | None:
+    """Build the image, and compare its PCRs with the expected ones."""
+    request = _request()
+    said, status = _run(_build_words(request))
+    place(BUILT).write_text(said, encoding="utf-8")
+    if status:
+        raise RefusedError(
+            "action.twice", "two builds of the same source gave different PCRs", hint="see the log"
+        )
+    described, _ = _run(["describe", str(request.eif), "--json"])
+    request.info.write_text(described, encoding="utf-8")
+    set_output("eif-file-path", str(request.eif))
+    set_output("eif-info-path", str(request.info))
+    _compare(request, json.loads(said)["measurements"])
+    return None
+
+
+def _build_words(request: ActionRequest) -> list[str]:
+    words = ["build", str(request.context), "-o", str(request.eif), "--dockerfile", str(request.dockerfile)]
+    words += ["--arch", request.architecture, "--name", request.eif.name.removesuffix(".eif"), "--json"]
+    if request.builder is not None:
+        words += ["--builder", request.builder]
+    if request.bootstrap is not None:
+        words += ["--bootstrap", str(request.bootstrap)]
+    return [*words, "--twice"] if request.twice else words
+
+
+def _compare(request: ActionRequest, measured: Mapping[str, str]) -> None:
+    for index, wanted in request.expected.items():
+        found = measured.get(f"PCR{index}", "none")
+        if found != wanted.hex():
+            raise RefusedError(
+                "action.pcr.mismatch",
+                f"PCR{index} is {found}, expected was {wanted.hex()}",
+                hint="the source, a base image or the kernel changed: look, then change expected-pcrs",
+            )
+
+
+@_step("publish")
+def publish() -> None:
+    """Push what was built, signed where that was asked for."""
+    request = _request()
+    if request.reference is None:
+        raise RefusedError("action.publish", "nothing was to be pushed")
+    words = ["publish", str(request.eif), str(request.reference), "--info-name", request.info.name, "--json"]
+    words += [] if request.annotate else ["--no-annotations"]
+    words += [] if request.sign else ["--unsigned"]
+    if request.sign and request.trust_config is not None:
+        words += ["--trust-config", str(request.trust_config)]
+    with _login(request.reference.registry):
+        said, _ = _run(words)
+    place(PUBLISHED).write_text(said, encoding="utf-8")
+    published = json.loads(said)
+    digest = str(published["digest"])
+    set_output("ghcr-artifact-digest", digest.removeprefix("sha256:"))
+    set_output("ghcr-artifact-path", f"{request.reference}@{digest}")
+    if request.sign:
+        set_output("rekor-log-index", str(published["logIndex"]))
+
+
+@_step("summary")
+def summary() -> None:
+    """Write the job's summary."""
+    from glassclave.bootstrap import lookup_pcr1
+    from glassclave.flows.build import measurements_file
+    from glassclave.provenance.predicate import parse_predicate
+    from glassclave.report.summary import JobSummary, summary_markdown
+
+    request = _request()
+    built = json.loads(read_small_file(place(BUILT), limit=_LIMIT))
+    path = measurements_file(request.eif)
+    predicate = parse_predicate(read_small_file(path, limit=_LIMIT), source=str(path))
+    pushed = json.loads(read_small_file(place(PUBLISHED), limit=_LIMIT)) if place(PUBLISHED).exists() else {}
+    known = lookup_pcr1(predicate.measured.measurements.pcr1.hex())
+    twice = built.get("twice")
+    said = "the same bytes" if twice and twice["sameBytes"] else "the same PCRs"
+    append(
+        "GITHUB_STEP_SUMMARY",
+        summary_markdown(
+            JobSummary(
+                image=request.eif.name,
+                size=predicate.measured.eif.size,
+                memory_bytes=built["memoryBytes"],
+                pcrs=predicate.measured.measurements.by_index(),
+                known_bootstrap=None
+                if known is None
+                else f"{predicate.claimed.bootstrap.name} ({known.owner})",
+                container=predicate.claimed.container,
+                repository=os.environ.get("GITHUB_REPOSITORY", "OWNER/NAME"),
+                reference=pushed.get("reference"),
+                log_index=pushed.get("logIndex"),
+                twice=f"Built twice in different surroundings: {said}." if twice else None,
+            )
+        ),
+    )
+
+
+def _parse(inputs: Mapping[str, str]) -> ActionRequest:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return parse_request(kept | dict(inputs))
+
+
+def _request() -> ActionRequest:
+    """What `check` kept."""
+    return _parse(json.loads(read_small_file(place(REQUEST), limit=_LIMIT)))
+
+
+def _run(words: list[str]) -> tuple[str, int]:
+    """A command of ours in this process: what it printed, and its status where it is no error."""
+    from glassclave.cli import group
+
+    print(f"$ glassclave {shlex.join(words)}", flush=True)
+    said = io.StringIO()
+    with redirect_stdout(said):
+        status = group.main(args=words, prog_name="glassclave", standalone_mode=False)
+    return said.getvalue(), status or 0
+
+
+@contextmanager
+def _login(registry: str) -> Iterator[None]:
+    """The job's token for ghcr.io, in a docker configuration that lives as long as this step."""
+    token = os.environ.pop(_TOKEN, "")
+    if registry != GHCR or not token:
+        yield
+        return
+    user = os.environ.get("GITHUB_ACTOR") or "github"
+    secret = base64.b64encode(f"{user}:{token}".encode()).decode("ascii")
+    before = os.environ.get("DOCKER_CONFIG")
+    with tempfile.TemporaryDirectory(dir=place("").parent) as folder:
+        path = Path(folder) / "config.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps({"auths": {registry: {"auth": secret}}}), encoding="ascii")
+        os.environ["DOCKER_CONFIG"] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["DOCKER_CONFIG"]
+            else:
+                os.environ["DOCKER_CONFIG"] = before
