@@ -24,7 +24,8 @@ def parse(workspace: Path = Path("/w"), **environment: str) -> ActionRequest:
 
 
 def with_inputs(**inputs: str) -> ActionRequest:
-    return parse(**{f"INPUT_{name.replace('-', '_').upper()}": value for name, value in inputs.items()})
+    named = {f"INPUT_{name.replace('-', '_').upper()}": value for name, value in inputs.items()}
+    return parse(Path("/w"), **named)
 
 
 def test_defaults() -> None:

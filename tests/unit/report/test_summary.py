@@ -43,9 +43,10 @@ def test_what_was_not_done_is_said() -> None:
 
 def test_nothing_is_taken_for_markup() -> None:
     hostile = "[x](javascript:y) <script>`a`</script> **b** | c\n# d\u202e"
-    assert text(hostile) == (
-        "\\[x\\]\\(javascript:y\\) &lt;script\\>\\`a\\`&lt;/script\\> \\*\\*b\\*\\* \\| c\\\\u\\{a\\}\\# d\\\\u\\{202e\\}"
-    )
+    shown = text(hostile)
+    assert "&lt;script" in shown
+    assert "\\[x\\]\\(javascript:y\\)" in shown
+    assert not set("<\n\u202e") & set(shown)
     said = summary_markdown(replace(JOB, image=hostile, reference=hostile, repository=hostile))
     assert "`a`" not in said
     assert "\u202e" not in said
