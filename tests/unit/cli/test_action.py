@@ -1,0 +1,105 @@
+"""The steps of the action, with a runner's files and no runner."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from glassclave.cli import main
+from glassclave.cli.action import _login
+from glassclave.cli.workflow import announce, set_output
+from glassclave.errors import UsageError
+from tests.images.layout import Entry, write_layout
+
+
+@pytest.fixture
+def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """RUNNER_TEMP and the files of a step; the workspace is `workspace`."""
+    for name in [name for name in os.environ if name.startswith(("GITHUB_", "INPUT_", "ACTIONS_"))]:
+        monkeypatch.delenv(name)
+    (tmp_path / "workspace").mkdir()
+    monkeypatch.setenv("RUNNER_TEMP", str(tmp_path / "temp"))
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path / "workspace"))
+    monkeypatch.setenv("GITHUB_REPOSITORY", "acme/hello")
+    for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    return tmp_path
+
+
+def step(name: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main(["action", name])
+    assert isinstance(stopped.value.code, int)
+    return stopped.value.code
+
+
+def test_a_wrong_input_is_announced_and_nothing_is_kept(
+    runner: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("INPUT_TWICE", "yes\n::set-output name=x::y")
+    assert step("check") == 2
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith("::error title=action.input::the input twice is ")
+    assert not (runner / "temp" / "glassclave" / "request.json").exists()
+
+
+def test_build_wants_check_first(runner: Path) -> None:
+    assert step("build") == 3
+
+
+def test_outside_of_a_runner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RUNNER_TEMP", raising=False)
+    assert step("check") == 2
+
+
+def test_what_is_announced_stays_one_command(capsys: pytest.CaptureFixture[str]) -> None:
+    announce("warning", "50% of\n::error::x\r\x1b[2J", title="a:b,c%")
+    said = capsys.readouterr().err
+    assert said == "::warning title=a%3Ab%2Cc%25::50%25 of\\u{a}::error::x\\u{d}\\u{1b}[2J\n"
+
+
+def test_an_output_has_one_line(runner: Path) -> None:
+    set_output("a", "1")
+    set_output("b", "2")
+    assert (runner / "GITHUB_OUTPUT").read_text() == "a=1\nb=2\n"
+    for value in ("1\nb=2", "1\rb=2"):
+        with pytest.raises(UsageError):
+            set_output("a", value)
+
+
+def test_the_token_logs_in_to_ghcr_alone_and_for_the_step_alone(
+    runner: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (runner / "temp" / "glassclave").mkdir(parents=True)
+    monkeypatch.setenv("GITHUB_ACTOR", "octocat")
+    monkeypatch.setenv("DOCKER_CONFIG", "/before")
+    monkeypatch.setenv("GLASSCLAVE_REGISTRY_TOKEN", "t0ken")
+    with _login("ghcr.io"):
+        folder = Path(os.environ["DOCKER_CONFIG"])
+        auths = json.loads((folder / "config.json").read_bytes())["auths"]
+        assert base64.b64decode(auths["ghcr.io"]["auth"]) == b"octocat:t0ken"
+        assert stat.S_IMODE((folder / "config.json").stat().st_mode) == 0o600
+        assert "GLASSCLAVE_REGISTRY_TOKEN" not in os.environ
+    assert not folder.exists()
+    assert os.environ["DOCKER_CONFIG"] == "/before"
+    monkeypatch.setenv("GLASSCLAVE_REGISTRY_TOKEN", "t0ken")
+    with _login("registry.example"):
+        assert os.environ["DOCKER_CONFIG"] == "/before"
+    monkeypatch.setenv("GLASSCLAVE_REGISTRY_TOKEN", "")
+    with _login("ghcr.io"):
+        assert os.environ["DOCKER_CONFIG"] == "/before"
+
+
+def test_warnings_are_announced_where_a_runner_reads(
+    runner: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    layout = write_layout(runner / "layout", [{"app": Entry(b"x", 0o644)}], {"Cmd": ["/app"]})
+    with pytest.raises(SystemExit):
+        main(["build", f"oci:{layout}", "-o", str(runner / "a.eif")])
+    assert "::warning title=build.process.absent::" in capsys.readouterr().err
