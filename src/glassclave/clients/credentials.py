@@ -115,7 +115,8 @@ class DockerConfig:
         per_registry = config.text_map("credHelpers")
         for key in keys:
             if key in per_registry:
-                return self._ask(per_registry[key], key)
+                helper = per_registry[key]  # an empty name: this registry's login is in the file itself
+                return self._ask(helper, key) if helper else self._stored(config, keys)
         store = config.optional_text("credsStore", limit=64)
         if store:
             for key in (_DOCKER_HUB_KEY,) if registry in DOCKER_HUB else (registry, f"https://{registry}"):

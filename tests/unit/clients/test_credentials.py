@@ -105,6 +105,12 @@ def test_a_helper_for_the_registry_comes_first_then_the_store_then_the_file(tmp_
     assert config.find("d.io") is None
 
 
+def test_a_helper_without_a_name_means_the_file_itself(tmp_path: Path) -> None:
+    install_helper(tmp_path, "two", {"a.io": ("from-two", "x")})
+    config = configured(tmp_path, credHelpers={"a.io": ""}, credsStore="two", auths={"a.io": {"auth": AUTH}})
+    assert config.find("a.io") == ALICE
+
+
 def test_docker_hub_is_asked_for_by_its_old_name(tmp_path: Path) -> None:
     install_helper(tmp_path, "store", {"https://index.docker.io/v1/": ("hub", "x")})
     assert configured(tmp_path, credsStore="store").find("docker.io") == Credential("hub", "x")
