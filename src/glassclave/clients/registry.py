@@ -14,7 +14,14 @@ from urllib.parse import urlsplit
 from glassclave.clients.blob_transfer import BlobDownload, BlobUpload, upload_url
 from glassclave.clients.credentials import DOCKER_HUB, Credentials, NoCredentials
 from glassclave.clients.http import Reply, Web, check_leap, is_loopback, refuse_outage, retrying, target_of
-from glassclave.clients.registry_answers import next_page, not_found, other_digest, refused
+from glassclave.clients.registry_answers import (
+    next_page,
+    not_found,
+    other_digest,
+    refused,
+    refused_manifest,
+    refused_upload,
+)
 from glassclave.clients.registry_auth import Keyring
 from glassclave.digests import is_oci_digest, sha256_digest
 from glassclave.errors import LimitError, UnavailableError, UsageError
@@ -179,9 +186,7 @@ class Registry:
 
         def take(reply: Reply) -> PushResult:
             if reply.status not in (200, 201):
-                raise refused(
-                    reply, "the manifest", source, "a tag that exists may be immutable in this registry"
-                )
+                raise refused_manifest(reply, source, by_tag=separator == ":")
             subject = reply.header("oci-subject")
             return PushResult(digest, subject if is_oci_digest(subject) else None)
 
@@ -208,8 +213,9 @@ class Registry:
         url = self._url(ref, f"blobs/{digest}")
 
         def take(reply: Reply) -> bool:
-            # Storage behind a redirect may refuse HEAD; then the blob is sent once more, at no harm.
-            if reply.status not in (200, 404) and reply.target == target_of(url):
+            # Storage behind a redirect may refuse HEAD, and some registries have none; then the blob is sent
+            # once more, at no harm.
+            if reply.status not in (200, 404, 405, 501) and reply.target == target_of(url):
                 raise refused(reply, "the question for a blob", f"{ref.name}@{digest}")
             return reply.status == 200
 
@@ -221,7 +227,7 @@ class Registry:
 
         def opened(reply: Reply) -> str:
             if reply.status != 202 or not reply.header("location"):
-                raise refused(reply, "an upload", source)
+                raise refused_upload(reply, source)
             return upload_url(begin, reply.header("location"), digest)
 
         url = self._once(ref, "POST", begin, opened, headers={"Content-Length": "0"}, push=True)

@@ -12,6 +12,11 @@ from glassclave.fields import Fields, parse_json
 _MAX_LINK = 8192
 _ERROR_CODE = re.compile(r"[A-Z][A-Z_]{1,39}\Z")
 _MAX_ERROR = 64 << 10
+_TAG_STANDS = frozenset({409, 412})
+"""Answers to an overwritten tag; the second is Harbor's."""
+_TAG_CODES = frozenset({"TAG_INVALID", "TAG_IMMUTABLE"})
+"""Whatever the status; the first is ECR's, with 400."""
+_NOT_TAKEN = frozenset({400, 405, 415, 422})
 
 
 def next_page(reply: Reply) -> str | None:
@@ -56,10 +61,40 @@ def refused(reply: Reply, what: str, source: str, hint: str | None = None) -> Un
             "registry.forbidden",
             f"the registry forbids it ({status})",
             source=source,
-            hint="the account may not do this here, or nobody may without a login",
+            hint="the account may not do this here, nobody may without a login, or the login has expired",
         )
     if reply.status == 404:
-        return not_found(f"the registry does not know {what} ({status})", source)
+        return not_found(f"the registry does not know {what} ({status})", source, hint)
+    return _answer(status, what, source, hint)
+
+
+def refused_upload(reply: Reply, source: str) -> UnavailableError:
+    """The error for a blob that may not even begin to be sent."""
+    create = "the repository may have to be created first: not every registry makes it at the first push"
+    return refused(reply, "an upload", source, create if reply.status == 404 else None)
+
+
+def refused_manifest(reply: Reply, source: str, *, by_tag: bool) -> UnavailableError:
+    """The error for a manifest that was not taken: its tag may not change, or its kind is not known there."""
+    if reply.status in (401, 403, 404):
+        return refused(reply, "the manifest", source)
+    told = _error_code(reply)
+    status = f"{reply.status} {told}" if told else str(reply.status)
+    if by_tag and (reply.status in _TAG_STANDS or told in _TAG_CODES):
+        return UnavailableError(
+            "registry.tag-immutable",
+            f"the registry does not let the tag change ({status})",
+            source=source,
+            hint="use another tag; tags that begin with sha256- must stay free to change for signatures",
+        )
+    hint = None
+    if reply.status in _NOT_TAKEN:
+        hint = "it may not know OCI 1.1 manifests (artifactType, subject)"
+        hint += ", or the tag exists and is immutable there" if by_tag else ""
+    return _answer(status, "the manifest", source, hint)
+
+
+def _answer(status: str, what: str, source: str, hint: str | None) -> UnavailableError:
     return UnavailableError(
         "registry.answer", f"the registry answers {status} to {what}", source=source, hint=hint
     )
@@ -77,9 +112,9 @@ def _error_code(reply: Reply) -> str | None:
     return None
 
 
-def not_found(message: str, source: str) -> UnavailableError:
+def not_found(message: str, source: str, hint: str | None = None) -> UnavailableError:
     """The registry knows no such thing."""
-    return UnavailableError("registry.not-found", message, source=source)
+    return UnavailableError("registry.not-found", message, source=source, hint=hint)
 
 
 def other_digest(source: str) -> UnavailableError:

@@ -187,13 +187,3 @@ def test_a_manifest_is_pushed_by_tag_and_by_its_own_digest(
     assert registry.push_manifest(ref, "new", data, INDEX_MEDIA_TYPE).oci_subject == subject
     server.override = lambda request: Answer(201, headers={"OCI-Subject": "yes"})
     assert registry.push_manifest(ref, "new", data, INDEX_MEDIA_TYPE).oci_subject is None
-
-
-def test_a_tag_that_may_not_change_is_explained(
-    server: RegistryServer, registry: RegistryWriter, ref: Reference
-) -> None:
-    server.override = lambda request: failure(409, "TAG_INVALID")
-    with pytest.raises(GlassclaveError) as caught:
-        registry.push_manifest(ref, "t", MANIFEST, MANIFEST_MEDIA_TYPE)
-    assert caught.value.code == "registry.answer"
-    assert "immutable" in str(caught.value.hint)
