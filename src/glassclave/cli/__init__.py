@@ -17,6 +17,7 @@ from glassclave.escaping import escape_untrusted
 from glassclave.report.records import json_text
 
 VERBS = {
+    "init": "a workflow, a policy and a text for consumers, for your repository",
     "build": "an enclave image from a container image or a directory",
     "describe": "what an enclave image holds, and its PCRs",
     "publish": "push an image, sign it, read it back, then move the tag",
