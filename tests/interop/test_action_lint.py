@@ -8,16 +8,49 @@ from pathlib import Path
 
 import pytest
 
+from glassclave.report.starter import WORKFLOW, Project, StarterImage, workflow_text
+
 pytestmark = pytest.mark.interop
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def zizmor(folder: Path, file: str) -> subprocess.CompletedProcess[str]:
+    """What it says of a file, in its strictest mood."""
+    program = Path(sys.executable).with_name("zizmor")
+    command = [str(program), "--offline", "--no-progress", "--persona", "pedantic", file]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
 def test_zizmor_finds_nothing() -> None:
-    zizmor = Path(sys.executable).with_name("zizmor")
-    command = [str(zizmor), "--offline", "--no-progress", "--persona", "pedantic", "action.yml"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = zizmor(ROOT, "action.yml")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+ONE = (StarterImage("hello", "."),)
+SEVERAL = (StarterImage("api", "services/api"), StarterImage("1.0", "web"))
+
+
+@pytest.mark.parametrize("branch", ["main", "release/next"])
+@pytest.mark.parametrize("images", [ONE, SEVERAL], ids=["one", "several"])
+def test_zizmor_finds_nothing_in_what_init_writes(
+    tmp_path: Path, images: tuple[StarterImage, ...], branch: str
+) -> None:
+    project = Project(
+        repository="acme/hello",
+        branch=branch,
+        images=images,
+        action=f"acme/glassclave@{'a1' * 20}",
+        checkout=f"actions/checkout@{'b2' * 20}",
+    )
+    file = tmp_path / WORKFLOW
+    file.parent.mkdir(parents=True)
+    file.write_text(workflow_text(project))
+    done = zizmor(tmp_path, WORKFLOW)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # It looks: without the pins it does find something.
+    file.write_text(workflow_text(project).replace("a1" * 20, "v1"))
+    assert zizmor(tmp_path, WORKFLOW).returncode != 0
 
 
 def test_no_input_reaches_a_script_but_through_the_environment() -> None:

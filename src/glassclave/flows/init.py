@@ -43,7 +43,7 @@ _OWNER_NAME = r"(?P<owner>[A-Za-z0-9][A-Za-z0-9_-]{0,99})/(?P<name>[A-Za-z0-9._-
 _REMOTES = tuple(
     re.compile(rf"{start}{_OWNER_NAME}(?:\.git)?/?\Z")
     for start in (
-        r"https://(?:[^/@\s]*@)?(?i:github\.com)/",
+        r"https://(?:[^/@\s?#\\]*@)?(?i:github\.com)/",
         r"(?:[A-Za-z0-9_-]+@)?(?i:github\.com):",
         r"ssh://(?:[A-Za-z0-9_-]+@)?(?i:(?:ssh\.)?github\.com)(?::[0-9]{1,5})?/",
     )

@@ -158,7 +158,8 @@ def readme_text(project: Project) -> str:
             f"## Enclave image{'s' if len(images) > 1 else ''}",
             "",
             f"Built, pushed and signed by [the workflow]({WORKFLOW}). In place of `VERSION` write a git tag.",
-            f"The newest state of `{project.branch}` is `{place}:{newest}`, signed as `@refs/heads/{project.branch}`.",
+            f"The newest state of `{project.branch}` is `{place}:{newest}`,"
+            f" signed as `@refs/heads/{project.branch}`.",
             "",
             "`glassclave` measures the image and says which commit and which workflow it comes from:",
             "",

@@ -31,6 +31,7 @@ def error_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int,
 @pytest.mark.parametrize(
     ("words", "status", "code"),
     [
+        (["init"], 2, "init.action"),
         (["build"], 2, "usage"),
         (["build", "dir:gone", "-o", "a.eif", "--cmd", "/a"], 3, "image.directory.missing"),
         (["build", "elsewhere:a", "-o", "a.eif"], 2, "build.source.kind"),
