@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from glassclave.errors import GlassclaveError
-from glassclave.flows.action import parse_request
 from glassclave.flows.init import (
     InitRequest,
     StarterFile,
@@ -19,11 +16,8 @@ from glassclave.flows.init import (
     starter_files,
     write_files,
 )
-from glassclave.policy.file import load_policy
-from glassclave.policy.model import Policy, matches_ref
 from glassclave.report.starter import BEGIN, END, Project, StarterImage
 
-ROOT = Path(__file__).resolve().parents[3]
 ACTION = f"acme/glassclave@{'a1' * 20}"
 COMMIT = "b2" * 20
 
@@ -73,11 +67,6 @@ def project(*images: StarterImage, branch: str = "main") -> Project:
         action=ACTION,
         checkout=f"actions/checkout@{COMMIT}",
     )
-
-
-def texts(found: Project) -> tuple[str, str, str]:
-    workflow, policy, section = (file.content.decode() for file in starter_files(found))
-    return workflow, policy, section
 
 
 @pytest.mark.parametrize(
@@ -260,80 +249,6 @@ def test_too_many(tmp_path: Path) -> None:
 
 
 SEVERAL = (StarterImage("api", "s/api"), StarterImage("web", "s/web"))
-
-
-@pytest.mark.parametrize("images", [(), SEVERAL], ids=["one", "several"])
-@pytest.mark.parametrize("branch", ["main", "trunk", "release/next"])
-def test_the_workflow_asks_what_the_action_takes(images: tuple[StarterImage, ...], branch: str) -> None:
-    workflow = yaml.load(texts(project(*images, branch=branch))[0], Loader=yaml.BaseLoader)
-    assert workflow["on"] == {"push": {"branches": [branch], "tags": ["*"]}}
-    assert workflow["permissions"] == {}
-    (job,) = workflow["jobs"].values()
-    assert job["permissions"] == {"contents": "read", "packages": "write", "id-token": "write"}
-    checkout, action = job["steps"]
-    assert checkout["uses"] == f"actions/checkout@{COMMIT}"
-    assert checkout["with"] == {"persist-credentials": "false"}
-    assert action["uses"] == ACTION
-    known = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))["inputs"]
-    assert set(action["with"]) <= set(known)
-    rows = job["strategy"]["matrix"]["include"] if images else [{"name": "hello", "folder": "."}]
-    tags = []
-    for row in rows:
-        inputs = {
-            f"INPUT_{name.replace('-', '_').upper()}": value.replace("${{ matrix.name }}", row["name"])
-            .replace("${{ matrix.folder }}", row["folder"])
-            .replace("${{ github.ref_name }}", "1.0")
-            .replace("${{ github.ref_type == 'tag' && github.ref_name || 'release-next' }}", "1.0")
-            for name, value in action["with"].items()
-        }
-        where = {"GITHUB_REPOSITORY": "acme/Hello", "GITHUB_WORKSPACE": "/w"}
-        request = parse_request(inputs | where | {"INPUT_GITHUB_TOKEN": "given"})
-        assert request.sign
-        assert request.context == Path("/w") / row["folder"]
-        assert request.eif == Path("/w") / f"{row['name']}.eif"
-        tags.append(str(request.reference))
-    place = "ghcr.io/acme/hello"
-    assert tags == ([f"{place}:api-1.0", f"{place}:web-1.0"] if images else [f"{place}:1.0"])
-
-
-@pytest.mark.parametrize("branch", ["main", "master", "trunk", "release/next"])
-def test_the_policy_is_one(branch: str) -> None:
-    _, text, _ = texts(project(branch=branch))
-    policy = load_policy(text.encode(), source="p")
-    usual = Policy(repository="acme/Hello", signer_workflow=".github/workflows/enclave.yml")
-    if branch in ("main", "master"):
-        assert policy == usual
-    else:
-        assert policy == replace(usual, source_refs=("refs/tags/*", f"refs/heads/{branch}"))
-    assert any(matches_ref(f"refs/heads/{branch}", pattern) for pattern in policy.source_refs)
-
-
-def test_what_the_policy_comments_out_is_what_holds() -> None:
-    _, text, _ = texts(project())
-    opened = text.replace("# source-refs", "source-refs").replace("# visibility", "visibility")
-    for key in ("triggers", "issuer", "runner-environment"):
-        opened = opened.replace(f"# {key}", key)
-    assert opened.count("\nsource-refs") == opened.count("\ntriggers") == opened.count("\nvisibility") == 1
-    assert load_policy(opened.encode(), source="p") == load_policy(text.encode(), source="p")
-
-
-def test_the_section_names_every_image_and_its_signer() -> None:
-    _, _, section = texts(project(*SEVERAL, branch="trunk"))
-    lines = [
-        shlex.split(line) for line in section.splitlines() if line.startswith(("glassclave ", "cosign "))
-    ]
-    assert [line[:2] for line in lines] == [["glassclave", "verify"]] * 2 + [["cosign", "verify"]] * 2
-    assert lines[0][2:] == [
-        "ghcr.io/acme/hello:api-VERSION",
-        *("--repo", "acme/Hello", "--signer-workflow", ".github/workflows/enclave.yml"),
-        *("--source-ref", "refs/tags/*", "--source-ref", "refs/heads/trunk"),
-    ]
-    assert lines[3][2:] == [
-        *("--certificate-oidc-issuer", "https://token.actions.githubusercontent.com"),
-        "--certificate-identity",
-        "https://github.com/acme/Hello/.github/workflows/enclave.yml@refs/tags/VERSION",
-        "ghcr.io/acme/hello:web-VERSION",
-    ]
 
 
 def states(written: Any) -> list[tuple[str, str]]:
