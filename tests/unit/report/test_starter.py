@@ -1,4 +1,4 @@
-"""The texts that `init` writes: the workflow asks what the action takes, the policy loads, the lines are whole."""
+"""What `init` writes: the workflow asks what the action takes, the policy loads, the lines are whole."""
 
 from __future__ import annotations
 
