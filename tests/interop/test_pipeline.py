@@ -49,6 +49,7 @@ jobs:
           artifact-tag: latest
           github-token: ${{{{ secrets.GITHUB_TOKEN }}}}
 """
+SIGNER = {"workflow_ref": "Acme/Hello/.github/workflows/enclave.yml@refs/tags/1.2"}
 DOCKERFILE = 'FROM scratch\nCOPY busybox page.html /\nCMD ["/busybox", "httpd", "-f"]\n'
 
 
@@ -138,6 +139,19 @@ def test_a_workflow_of_the_older_action_works_with_another_uses_line(github: Git
     assert sorted(said["stand_ins"]) == [
         "GitHub's token service", "Sigstore", "actions/checkout", "ghcr.io", "the package index",
     ]  # fmt: skip
+
+
+def test_what_init_writes_runs_and_its_policy_accepts_the_result(github: Github) -> None:
+    git = ["git", "-C", str(github.repository), "-c", "init.defaultBranch=main"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "remote", "add", "origin", "https://github.com/Acme/Hello.git"], check=True)
+    command = [sys.executable, "-m", "glassclave", "init", str(github.repository), "--action", ACTION]
+    subprocess.run([*command, "--checkout", "b" * 40], check=True, capture_output=True)
+    said = github.push(workflow=".github/workflows/enclave.yml", claims={"ref": "refs/tags/1.2"} | SIGNER)
+    assert said["failed"] is None, said["failed"]
+    assert "/hello:1.2@sha256:" in said["consumer"]["reference"]
+    assert said["consumer"]["verify"]["status"] == 0, said["consumer"]["verify"]
+    assert said["consumer"]["policy"]["status"] == 0, said["consumer"]["policy"]
 
 
 @pytest.mark.parametrize(

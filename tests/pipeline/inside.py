@@ -70,6 +70,7 @@ def job_for(folder: Path, services: Services, scenario: dict[str, Any], trusted:
         "actor": "octocat",
         "token": token,
         "ref": claims.get("ref", "refs/heads/main"),
+        "ref_name": claims.get("ref", "refs/heads/main").split("/", 2)[2],
         "sha": claims["sha"],
         "event_name": claims.get("event_name", "push"),
         "run_id": "777",
@@ -81,7 +82,7 @@ def job_for(folder: Path, services: Services, scenario: dict[str, Any], trusted:
         github=github,
         environment=environment,
         actions={scenario["uses"]: ROOT},
-        stand_ins={"actions/checkout@v4": checkout},
+        stand_ins={"actions/checkout": checkout},
         secrets={"GITHUB_TOKEN": token},
         with_more={scenario["uses"]: {"trust-config": str(services.trust_config)} | scenario.get("with", {})},
     )
@@ -103,9 +104,12 @@ def consumer(folder: Path, services: Services, trusted: Path, reference: str) ->
         f"https://github.com/{REPOSITORY}/", "--certificate-oidc-issuer",
         "https://token.actions.githubusercontent.com",
     ]  # fmt: skip
-    found: dict[str, Any] = {}
+    policy = folder / "workspace" / "enclave-policy.toml"
+    by_policy = [*verify[:5], "--policy", str(policy), *verify[7:]] if policy.exists() else ["true"]
+    found: dict[str, Any] = {"reference": reference}
     for name, command, extra in (
         ("verify", verify, {}),
+        ("policy", by_policy, {}),
         ("cosign", cosign, sigstore),
         ("oras", ["oras", "pull", reference], {}),
     ):

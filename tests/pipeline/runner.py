@@ -71,8 +71,9 @@ class Job:
         return outputs
 
     def _use(self, name: str, given: dict[str, str]) -> dict[str, str]:
-        if name in self.stand_ins:
-            self.stand_ins[name](self, given)
+        stand_in = self.stand_ins.get(name.partition("@")[0])
+        if stand_in is not None:
+            stand_in(self, given)
             return {}
         if name not in self.actions:
             raise ValueError(f"{name} is no local action and has no stand-in")
