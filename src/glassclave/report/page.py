@@ -19,6 +19,7 @@ from glassclave.report.commands import Step, commands_of
 from glassclave.report.links import commit_link, log_link, public_link, run_link, workflow_link
 from glassclave.report.verdict import level_sentence, log_kept_until, refusal
 from glassclave.results import Check, Finding, Status
+from glassclave.sizes import megabytes
 
 _WORDS = {Status.PASS: "✓ passed", Status.FAIL: "✗ failed", Status.NOT_CHECKED: "– not checked"}
 
@@ -266,7 +267,7 @@ def _content(verdict: Verdict) -> Iterator[Row]:
     for index, value in verdict.measurements.by_index().items():
         yield Row(f"PCR{index}", value.hex(), exact=True)
     size = predicate.measured.eif.size
-    yield Row("Image file", f"{size / 1_000_000:,.1f} MB for {predicate.measured.architecture}")
+    yield Row("Image file", f"{megabytes(size)} for {predicate.measured.architecture}")
     yield from _claimed(predicate)
 
 

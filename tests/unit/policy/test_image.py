@@ -31,7 +31,7 @@ def with_pcr8(value: bytes | None) -> Measured:
 def test_an_image_that_is_the_stated_one_passes_by_one_check() -> None:
     (check,) = check_image(SIGNED, FOUND, NOTHING)
     assert (check.step, check.code, check.status) == ("image", "image", Status.PASS)
-    assert check.message == "0.0 MB measured here: PCR0, PCR1, PCR2, PCR8 equal the statement's"
+    assert check.message == "584 B measured here: PCR0, PCR1, PCR2, PCR8 equal the statement's"
     unsigned = replace(SIGNED, measured=with_pcr8(None))
     assert "PCR8" not in check_image(unsigned, with_pcr8(None), NOTHING)[0].message
 

@@ -28,7 +28,7 @@ def test_a_verdict_that_passes() -> None:
         "✓ identity    acme/hello · .github/workflows/build.yml at refs/tags/1.2",
         "              (workflow not pinned) · push · GitHub-hosted runner",
         "✓ statement   PCR0, PCR1, PCR2 measured by the signing job",
-        "✓ image       0.0 MB measured here: PCR0, PCR1, PCR2 equal the statement's",
+        "✓ image       881 B measured here: PCR0, PCR1, PCR2 equal the statement's",
         "– enclave     not checked: no document was given (--document FILE)",
         "– connection  not checked: no connection was made",
         "",

@@ -9,13 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from glassclave.clients.builders.options import CONSTANT_TIME, common_options
 from glassclave.clients.builders.run import Runner
 from glassclave.errors import UnavailableError
 from glassclave.image.container import BuilderIdentity, ContainerBuild, OnLine
 from glassclave.image.dockerfile import BaseImage
 
-CONSTANT_TIME = 315532800
-"""1980-01-01: what the layout gives every file anyway; set so that no layer depends on the hour."""
 _VERSION = re.compile(r"buildah version (\S+)")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 TAG = "build"
@@ -53,13 +52,7 @@ class Buildah:
     def build_command(self, request: ContainerBuild, image: str) -> list[str]:
         """Times of layers and image constant, nothing taken from a cache of earlier builds."""
         options = ["--format", "oci", "--no-cache", "--layers=false", "--timestamp", str(CONSTANT_TIME)]
-        for name, value in sorted(request.build_args.items()):
-            options += ["--build-arg", f"{name}={value}"]
-        for secret in request.secrets:
-            options += ["--secret", secret]
-        if request.target is not None:
-            options += ["--target", request.target]
-        options += ["--platform", f"linux/{request.architecture}"]
+        options += common_options(request)
         return [
             self.program, "bud", *options, "-t", image, "-f", str(request.file), str(request.context),
         ]  # fmt: skip

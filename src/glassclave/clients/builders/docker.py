@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from glassclave.clients.builders.buildah import CONSTANT_TIME
+from glassclave.clients.builders.options import CONSTANT_TIME, common_options
 from glassclave.clients.builders.run import Runner
 from glassclave.errors import UnavailableError
 from glassclave.image.container import BuilderIdentity, ContainerBuild, OnLine
@@ -20,15 +20,7 @@ _BUILDX = re.compile(r"\S+ (v?[0-9]\S*)")
 
 
 def _options(request: ContainerBuild) -> list[str]:
-    options = ["--no-cache"]
-    for name, value in sorted(request.build_args.items()):
-        options += ["--build-arg", f"{name}={value}"]
-    for secret in request.secrets:
-        options += ["--secret", secret]
-    if request.target is not None:
-        options += ["--target", request.target]
-    options += ["--platform", f"linux/{request.architecture}"]
-    return [*options, "--file", str(request.file)]
+    return ["--no-cache", *common_options(request), "--file", str(request.file)]
 
 
 def _repository_digest(program: str, run: Runner, base: BaseImage) -> str | None:

@@ -10,6 +10,7 @@ from glassclave.errors import ParseError
 from glassclave.fields import Fields, parse_json
 from glassclave.provenance.predicate import Measured, MeasurementPredicate, SectionDigest, parse_predicate
 from glassclave.results import Check, Status
+from glassclave.sizes import megabytes
 
 STEP = "image"
 
@@ -38,7 +39,7 @@ def check_image(stated: MeasurementPredicate, found: Measured, hints: Hints) -> 
     if failed:
         return failed
     names = ", ".join(f"PCR{index}" for index in found.measurements.by_index())
-    message = f"{found.eif.size / 1_000_000:,.1f} MB measured here: {names} equal the statement's"
+    message = f"{megabytes(found.eif.size)} measured here: {names} equal the statement's"
     return (Check(step=STEP, code=STEP, status=Status.PASS, message=message),)
 
 
