@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # peers.sh PART... - brings the real programs that our tests run against into .peers/ (git ignores it).
 #   first     in seconds, from Debian: system docker-registry cosign oras umoci skopeo buildah docker
-#   second    in minutes, built from pinned sources: cosign-3 crane oras-1.3 refregistry sigstore eif_build nitro-cli
+#   second    in minutes, built from pinned sources: cosign-3 crane oras-1.3 refregistry actionlint sigstore eif_build nitro-cli
 #   packages NAME...   installs Debian packages of the machine's own suite (root only)
 # Parts can be named one by one. What is there in its pinned version is not made again. A part that cannot be had is named with
 # the reason (also kept in .peers/missing/PART, where skipped tests read it), and the exit status is 1.
@@ -16,10 +16,11 @@ FAILED=()
 
 FIRST=(system docker-registry cosign oras umoci skopeo buildah docker)
 SIGSTORE=(postgresql fulcio timestamp-server trillian ct_server rekor-server rekor-server-posix)
-SECOND=(cosign-3 crane oras-1.3 refregistry "${SIGSTORE[@]}" eif_build nitro-cli)
+SECOND=(cosign-3 crane oras-1.3 refregistry actionlint "${SIGSTORE[@]}" eif_build nitro-cli)
 
 # The newest that Go 1.26 builds.
 COSIGN3=v3.1.3 CRANE=v0.22.1 ORAS13=v1.3.6 FULCIO=v1.8.8 TSA=v2.1.3 TRILLIAN=v1.8.0 CTFE=v1.4.0 REKOR=v1.5.4 REKOR_TILES=v2.3.0
+ACTIONLINT=v1.7.7
 EIF_BUILD=0.2.1 NITRO_CLI=1.5.2
 # What QEMU with the nitro-enclave machine needs at run time, what makes the images of the tests, and the libraries of buildah,
 # which starts itself anew with an empty environment for every RUN: a path to libraries beside it does not get there.
@@ -169,6 +170,7 @@ module_file() { # NAME MODULE VERSION PATH: a file out of a module's source, as 
 part_cosign-3() { go_program cosign-3 github.com/sigstore/cosign/v3/cmd/cosign $COSIGN3; }
 part_crane() { go_program crane github.com/google/go-containerregistry/cmd/crane $CRANE; }
 part_oras-1.3() { go_program oras-1.3 oras.land/oras/cmd/oras $ORAS13; }
+part_actionlint() { go_program actionlint github.com/rhysd/actionlint/cmd/actionlint $ACTIONLINT; }
 part_fulcio() { # and its production configuration: how tokens become claims of a certificate
   go_program fulcio github.com/sigstore/fulcio $FULCIO
   module_file fulcio-identity.yaml github.com/sigstore/fulcio $FULCIO config/identity/config.yaml

@@ -29,6 +29,12 @@ def cosign3() -> Path:
 
 
 @pytest.fixture(scope="session")
+def actionlint() -> Path:
+    """actionlint: knows what a workflow may say."""
+    return peer("actionlint", brought_by="make peers")
+
+
+@pytest.fixture(scope="session")
 def oras() -> Path:
     """oras 1.2 of Debian."""
     return peer("oras")

@@ -53,6 +53,26 @@ def test_zizmor_finds_nothing_in_what_init_writes(
     assert zizmor(tmp_path, WORKFLOW).returncode != 0
 
 
+@pytest.mark.acceptance
+@pytest.mark.parametrize("images", [ONE, SEVERAL], ids=["one", "several"])
+def test_actionlint_finds_nothing_in_what_init_writes(
+    tmp_path: Path, actionlint: Path, images: tuple[StarterImage, ...]
+) -> None:
+    project = Project(
+        repository="acme/hello",
+        branch="main",
+        images=images,
+        action=f"acme/glassclave@{'a1' * 20}",
+        checkout=f"actions/checkout@{'b2' * 20}",
+    )
+    text = workflow_text(project)
+    for content, status in ((text, 0), (text.replace("timeout-minutes", "time-out"), 1)):
+        file = tmp_path / "workflow.yml"
+        file.write_text(content)
+        done = subprocess.run([actionlint, file], capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stdout + done.stderr
+
+
 def test_no_input_reaches_a_script_but_through_the_environment() -> None:
     lines = (ROOT / "action.yml").read_text(encoding="utf-8").splitlines()
     scripts = [line for line in lines if line.strip().startswith("run:")]
