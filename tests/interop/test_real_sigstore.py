@@ -153,7 +153,7 @@ def test_judging_asks_no_service(world: World) -> None:
 
 def test_another_repositorys_image_is_refused(world: World) -> None:
     published = world.publish(repository="acme/evil")
-    assert world.failures(published) == ["identity.repository.mismatch", "identity.signer-workflow.foreign"]
+    assert world.failures(published) == ["identity.repository.mismatch"]
     assert world.verdict(published, "--repo", "acme/evil")["passed"]
 
 
