@@ -25,6 +25,7 @@ from glassclave.cli.workflow import (
     set_output,
 )
 from glassclave.errors import GlassclaveError, RefusedError
+from glassclave.escaping import escape_untrusted
 from glassclave.flows.action import GHCR, PREFIX, ActionRequest, parse_request
 from glassclave.streams import read_small_file
 
@@ -66,7 +67,7 @@ def check() -> None:
     place(REQUEST).write_text(json.dumps(inputs), encoding="utf-8")
     where = f"pushed to {request.reference}" if request.reference else "not pushed"
     signed = ", signed" if request.sign else ""
-    print(f"{request.context} becomes {request.eif.name}, {where}{signed}")
+    print(escape_untrusted(f"{request.context} becomes {request.eif.name}, {where}{signed}"))
 
 
 @_step("build")
@@ -181,7 +182,8 @@ def _run(words: list[str]) -> tuple[str, int]:
     """A command of ours in this process: what it printed, and its status where it is no error."""
     from glassclave.cli import group
 
-    print(f"$ glassclave {shlex.join(words)}", flush=True)
+    # Escaped: a line end in an input would begin a line of its own, which the runner may take for a command.
+    print(f"$ glassclave {escape_untrusted(shlex.join(words), limit=4000)}", flush=True)
     said = io.StringIO()
     with redirect_stdout(said):
         status = group.main(args=words, prog_name="glassclave", standalone_mode=False)

@@ -48,6 +48,20 @@ def test_a_wrong_input_is_announced_and_nothing_is_kept(
     assert not (runner / "temp" / "glassclave" / "request.json").exists()
 
 
+def test_an_input_begins_no_line_of_its_own(
+    runner: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line with `::` at its beginning is a command to the runner."""
+    monkeypatch.setenv("INPUT_DOCKER_BUILD_CONTEXT_PATH", "x\n::add-mask::y")
+    monkeypatch.setenv("INPUT_DOCKERFILE_PATH", "D\r\n::error::y")
+    assert step("check") == 0
+    assert step("build") != 0
+    said = capsys.readouterr()
+    lines = (said.out + said.err).splitlines()
+    assert "::add-mask::y" in said.out
+    assert [line for line in lines if line.startswith("::") and not line.startswith("::error title=")] == []
+
+
 def test_build_wants_check_first(runner: Path) -> None:
     assert step("build") == 3
 
