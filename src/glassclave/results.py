@@ -12,6 +12,8 @@ from enum import StrEnum
 from glassclave.errors import ParseError
 
 PCR_SIZE = 48
+PCR_COVERS = {0: "image", 1: "kernel, init", 2: "application", 8: "signing certificate"}
+"""What each register that an image decides is the fingerprint of."""
 """Bytes in a PCR value: SHA-384 is the only algorithm that Nitro hardware uses."""
 
 PCR2_OF_NOTHING = bytes.fromhex(

@@ -30,6 +30,7 @@ from glassclave.flows.action import GHCR, PREFIX, ActionRequest, parse_request
 from glassclave.streams import read_small_file
 
 _LIMIT = 4 << 20
+_SHOWN = 20
 _TOKEN = "GLASSCLAVE_REGISTRY_TOKEN"  # noqa: S105 - the name of a variable
 
 
@@ -78,7 +79,7 @@ def build() -> int | None:
     place(BUILT).write_text(said, encoding="utf-8")
     if status:
         raise RefusedError(
-            "action.twice", "two builds of the same source gave different PCRs", hint="see the log"
+            "action.twice", "two builds of the same source gave different PCRs", hint=different_files(said)
         )
     described, _ = _run(["describe", str(request.eif), "--json"])
     request.info.write_text(described, encoding="utf-8")
@@ -86,6 +87,13 @@ def build() -> int | None:
     set_output("eif-info-path", str(request.info))
     _compare(request, json.loads(said)["measurements"])
     return None
+
+
+def different_files(built: str) -> str:
+    """The files that differ, of what `build --twice --json` printed: it is not in the job's log."""
+    found = [f"{one['path']} ({one['what']})" for one in json.loads(built)["twice"]["differences"]]
+    more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f"different: {', '.join(found[:_SHOWN])}{more}"
 
 
 def _build_words(request: ActionRequest) -> list[str]:

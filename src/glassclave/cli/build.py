@@ -21,6 +21,7 @@ from glassclave.provenance.claimed import PRESERVE
 from glassclave.ramdisk.application import LayoutOptions, LayoutReport
 from glassclave.ramdisk.bootstrap import LAYOUT_MTIME
 from glassclave.report.records import json_text
+from glassclave.results import PCR_COVERS
 from glassclave.sizes import megabytes
 
 if TYPE_CHECKING:
@@ -231,10 +232,12 @@ def as_record(output: Path, result: BuildResult) -> dict[str, Any]:
 def as_text(output: Path, result: BuildResult) -> list[str]:
     """The lines that end a build: PCRs in full, what is not measured, memory, the next command."""
     measurements = result.image.measurements
-    meaning = {0: "image", 1: "kernel, init", 2: "application", 8: "signing certificate"}
     return [
         "",
-        *(f"PCR{index}  {value.hex()}  {meaning[index]}" for index, value in measurements.by_index().items()),
+        *(
+            f"PCR{index}  {value.hex()}  {PCR_COVERS[index]}"
+            for index, value in measurements.by_index().items()
+        ),
         "",
         "not measured: name, version, build time."
         f" The enclave needs {-(-result.memory_bytes // 1_000_000):,} MB of memory.",

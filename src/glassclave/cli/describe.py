@@ -12,10 +12,9 @@ import click
 from glassclave.eif.describe import describe, measured_into
 from glassclave.eif.inspection import Inspection, inspect_image
 from glassclave.escaping import escape_untrusted
-from glassclave.results import Severity
+from glassclave.results import PCR_COVERS, Severity
 from glassclave.streams import open_source
 
-_COVERS = {0: "image", 1: "kernel, init", 2: "application", 8: "signing certificate"}
 _MARKS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
 
 
@@ -65,7 +64,7 @@ def _registers(inspection: Inspection) -> Iterator[str]:
         yield "no PCR values: the file reads differently for different tools"
         return
     for index, value in inspection.measurements.by_index().items():
-        yield f"PCR{index}  {value.hex()}  {_COVERS[index]}"
+        yield f"PCR{index}  {value.hex()}  {PCR_COVERS[index]}"
 
 
 def _sections(inspection: Inspection) -> Iterator[str]:

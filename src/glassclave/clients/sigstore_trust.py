@@ -77,6 +77,11 @@ def tuf_targets(*, offline: bool = False) -> tuple[bytes, bytes]:
     return root, config
 
 
+def library_words(error: BaseException) -> str:
+    """What the library says, on one line and short: pydantic's errors have lines for every field."""
+    return " ".join(str(error)[:2000].split())[:300]
+
+
 def refuse_many_values(data: bytes, code: str) -> None:
     """Before a document goes to the library, which keeps hundreds of bytes for every value that is wrong.
 
@@ -112,7 +117,7 @@ def _read(document: object, source: str, *, public_good: bool) -> Trust:
     except (Error, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ParseError(
             "trust.form",
-            f"is neither a ClientTrustConfig nor a TrustedRoot: {' '.join(str(error)[:2000].split())[:300]}",
+            f"is neither a ClientTrustConfig nor a TrustedRoot: {library_words(error)}",
             source=source,
             hint=_WANTED,
         ) from error

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from glassclave.clients.sigstore_keys import odd_names_pass
-from glassclave.clients.sigstore_trust import Trust, refuse_many_values
+from glassclave.clients.sigstore_trust import Trust, library_words, refuse_many_values
 from glassclave.digests import parse_hex
 from glassclave.errors import GlassclaveError, ParseError, RefusedError
 from glassclave.fields import Fields, parse_json
@@ -128,22 +128,18 @@ def _guarded(judge: Callable[[], _Result]) -> _Result:
         raise
     except CertValidationError as error:
         raise RefusedError(
-            "signature.certificate.chain", f"the certificate leads to no trusted authority: {_words(error)}"
+            "signature.certificate.chain",
+            f"the certificate leads to no trusted authority: {library_words(error)}",
         ) from error
     except VerificationError as error:
-        raise RefusedError(_code_of(str(error)), f"does not hold: {_words(error)}") from error
+        raise RefusedError(_code_of(str(error)), f"does not hold: {library_words(error)}") from error
     except InvalidBundle as error:
         code = "signature.log.missing" if "exactly one log entry" in str(error) else "signature.form"
-        raise ParseError(code, f"is no bundle that can be judged: {_words(error)}") from error
+        raise ParseError(code, f"is no bundle that can be judged: {library_words(error)}") from error
     except Exception as error:  # see above: fail closed
         raise ParseError(
-            "signature.form", f"cannot be read: {type(error).__name__}: {_words(error)}"
+            "signature.form", f"cannot be read: {type(error).__name__}: {library_words(error)}"
         ) from error
-
-
-def _words(error: BaseException) -> str:
-    """What the library says, on one line and short: pydantic's errors have lines for every field."""
-    return " ".join(str(error)[:2000].split())[:300]
 
 
 def _proven_index(entry: Any) -> int:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from glassclave.escaping import escape_untrusted
 from glassclave.provenance.container import ContainerClaim
+from glassclave.results import PCR_COVERS
 from glassclave.sizes import megabytes
 
-_MEANING = {0: "image", 1: "kernel, init", 2: "application", 8: "signing certificate"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~-])")
 
 
@@ -35,7 +35,7 @@ def summary_markdown(job: JobSummary) -> str:
     """The whole summary. Nothing in it is taken for markup or leaves its line."""
     lines = [f"## Enclave image `{_code(job.image)}`", ""]
     lines += ["| | value | of |", "|---|---|---|"]
-    lines += [f"| PCR{index} | `{value.hex()}` | {_MEANING[index]} |" for index, value in job.pcrs.items()]
+    lines += [f"| PCR{index} | `{value.hex()}` | {PCR_COVERS[index]} |" for index, value in job.pcrs.items()]
     lines.append("")
     kernel = "unknown (PCR1 is in no table)" if job.known_bootstrap is None else text(job.known_bootstrap)
     lines.append(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from glassclave.cli import main
-from glassclave.cli.action import _login
+from glassclave.cli.action import _login, different_files
 from glassclave.cli.workflow import announce, set_output
 from glassclave.errors import UsageError
 from tests.images.layout import Entry, write_layout
@@ -64,6 +64,15 @@ def test_an_input_begins_no_line_of_its_own(
 
 def test_build_wants_check_first(runner: Path) -> None:
     assert step("build") == 3
+
+
+def test_a_second_build_that_differs_names_the_files() -> None:
+    files = [{"path": f"/f{number}", "what": "content"} for number in range(21)]
+    said = different_files(json.dumps({"twice": {"differences": files[:2]}}))
+    assert said == "different: /f0 (content), /f1 (content)"
+    assert different_files(json.dumps({"twice": {"differences": files}})).endswith(
+        "/f19 (content), and 1 more"
+    )
 
 
 def test_outside_of_a_runner(monkeypatch: pytest.MonkeyPatch) -> None:
