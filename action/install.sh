@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # install.sh - the first step of action.yml: glassclave from this checkout, its requirements by hash, into RUNNER_TEMP.
-# Nothing is fetched but the files that requirements/runtime.txt names by SHA-256.
+# Nothing is fetched but the files that requirements/action.txt names by SHA-256.
 set -euo pipefail
 place=$RUNNER_TEMP/glassclave here=$(cd "$(dirname "$0")/.." && pwd)
 stop() { printf '::error title=%s::%s\n' "$1" "$2"; exit 2; }
@@ -15,7 +15,7 @@ echo "::group::glassclave from $(basename "$here")"
 mkdir -p "$place/bin"
 "$python" -m venv "$place/venv"
 "$place/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes \
-  --only-binary :all: -r "$here/requirements/runtime.txt"
+  --only-binary :all: -r "$here/requirements/action.txt"
 printf '#!/bin/sh\nPYTHONPATH=%s exec %s -m glassclave "$@"\n' "'$here/src'" "'$place/venv/bin/python'" > "$place/bin/glassclave"
 chmod +x "$place/bin/glassclave"
 "$place/bin/glassclave" --version

@@ -23,6 +23,12 @@ _TOKEN_LIMIT = 65536
 @click.option("--trust-config", metavar="FILE", help="Sign with this Sigstore instead of the public one.")
 @click.option("--identity-token", metavar="FILE", help="A token to sign with, instead of the job's own.")
 @click.option("--info-name", metavar="NAME", help="What the description beside it is called.")
+@click.option(
+    "--log",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="The build's log (glassclave log collect).",
+)
 @click.option("--no-annotations", is_flag=True, help="No PCRs in the manifest's annotations.")
 @click.option("--unsigned", is_flag=True, help="Push and move the tag without signing: nobody can judge it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
@@ -33,6 +39,7 @@ def command(
     trust_config: str | None,
     identity_token: str | None,
     info_name: str | None,
+    log: Path | None,
     no_annotations: bool,
     unsigned: bool,
     as_json: bool,
@@ -54,6 +61,7 @@ def command(
         measurements=measurements,
         info_name=None if info_name is None else _file_name(info_name),
         annotate=not no_annotations,
+        log=log,
     )
     with open_source(image):  # what is wrong here is said before the network is asked for anything
         pass

@@ -20,6 +20,7 @@ class Case:
     findings: list[Finding] = field(default_factory=list)
     digest: str | None = None
     signature: VerifiedSignature | None = None
+    statement: VerifiedSignature | None = None
     predicate: MeasurementPredicate | None = None
     measurements: Measurements | None = None
     image: BinaryIO | None = None

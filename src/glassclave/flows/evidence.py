@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from glassclave.errors import GlassclaveError, ParseError, RefusedError, UnavailableError
-from glassclave.oci.manifest import Descriptor, parse_manifest
+from glassclave.oci.log_artifact import LogLayers, read_log
+from glassclave.oci.manifest import Descriptor, Manifest, parse_manifest
 from glassclave.oci.reference import Reference
 from glassclave.oci.referrers import MAX_BUNDLE, MAX_REFERRER_MANIFEST, find_referrers, signature_tag
 from glassclave.oci.transport import RegistryReader, StoredManifest
@@ -21,6 +22,7 @@ from glassclave.provenance.cosign import (
     signed_digest,
 )
 from glassclave.provenance.evidence import SignatureVerifier, VerifiedSignature
+from glassclave.provenance.logged import LOG_PREDICATE_TYPE
 from glassclave.provenance.predicate import PREDICATE_TYPE
 from glassclave.provenance.statement import parse_statement
 
@@ -65,16 +67,20 @@ def _distance(error: GlassclaveError) -> tuple[int, str, str]:
 class Evidence:
     """All that is said about an artifact.
 
-    ``others``: predicate types of further attestations, which say nothing here (a scan is no signature).
+    ``run_logs``: statements about the log of a whole run; ``logs``: every log that refers to the artifact,
+    by whomever. ``others``: predicate types of further attestations, which say nothing here (a scan is no
+    signature).
     """
 
     signatures: Pieces = field(default_factory=Pieces)
     statements: Pieces = field(default_factory=Pieces)
+    run_logs: Pieces = field(default_factory=Pieces)
+    logs: list[LogLayers] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         # Of a piece that cannot be had nobody knows which kind it is.
-        self.statements.unavailable = self.signatures.unavailable
+        self.statements.unavailable = self.run_logs.unavailable = self.signatures.unavailable
 
 
 def collect_evidence(
@@ -85,9 +91,11 @@ def collect_evidence(
     for descriptor in find_referrers(registry, reference, digest):
         collector.judge(collector.evidence.signatures, partial(collector.referrer, descriptor))
     collector.judge(collector.evidence.signatures, collector.legacy_manifest)
-    for pieces in (collector.evidence.signatures, collector.evidence.statements):
+    evidence = collector.evidence
+    evidence.logs.sort(key=lambda log: (log.record.digest, log.text.digest))
+    for pieces in (evidence.signatures, evidence.statements, evidence.run_logs):
         pieces.good.sort(key=lambda one: (one.log_index, one.kind, one.certificate_der, one.payload))
-    return collector.evidence
+    return evidence
 
 
 @dataclass(slots=True)
@@ -110,42 +118,54 @@ class _Collector:
     def referrer(self, descriptor: Descriptor) -> None:
         """A bundle, if that is what the referrer is: what an index says of it decides nothing."""
         stored = self.registry.fetch_manifest(self.reference, descriptor.digest, limit=MAX_REFERRER_MANIFEST)
-        layer = self._bundle_layer(stored)
+        manifest = self._manifest(stored)
+        if manifest is None:
+            return
+        log = read_log(manifest)
+        if log is not None and manifest.subject is not None and manifest.subject.digest == self.digest:
+            self.evidence.logs.append(log)
+        layer = self._bundle_layer(manifest)
         if layer is None:
             return
         data = self.registry.fetch_small_blob(self.reference, layer, MAX_BUNDLE)
         kind = claimed_predicate_type(data)
-        if kind not in (None, SIGN_PREDICATE_TYPE, PREDICATE_TYPE):
-            self.evidence.others.append(str(kind))
+        kinds = {
+            PREDICATE_TYPE: self.evidence.statements,
+            LOG_PREDICATE_TYPE: self.evidence.run_logs,
+            SIGN_PREDICATE_TYPE: self.evidence.signatures,
+        }
+        wanted = SIGN_PREDICATE_TYPE if kind is None else str(kind)
+        if wanted not in kinds:
+            self.evidence.others.append(wanted)
             return
-        pieces = self.evidence.statements if kind == PREDICATE_TYPE else self.evidence.signatures
-        self.judge(pieces, partial(self._bundle, data, pieces))
+        self.judge(kinds[wanted], partial(self._bundle, data, wanted, kinds[wanted]))
 
-    def _bundle_layer(self, stored: StoredManifest) -> Descriptor | None:
+    def _manifest(self, stored: StoredManifest) -> Manifest | None:
         try:
-            manifest = parse_manifest(stored.data, source=stored.digest)
+            return parse_manifest(stored.data, source=stored.digest)
         except ParseError as error:
             if error.code == "manifest.kind":  # an index, say: nothing that could be a bundle
                 return None
             raise
+
+    def _bundle_layer(self, manifest: Manifest) -> Descriptor | None:
         if len(manifest.layers) != 1 or manifest.layers[0].media_type != MEDIA_TYPE:
             return None
         if manifest.subject is None or manifest.subject.digest != self.digest:
             raise RefusedError(_OTHER_ARTIFACT, "is a referrer of another artifact")
         return manifest.layers[0]
 
-    def _bundle(self, data: bytes, pieces: Pieces) -> None:
+    def _bundle(self, data: bytes, wanted: str, pieces: Pieces) -> None:
         signature = self.verifier.verify_bundle(data)
         if signature.payload_type != IN_TOTO:
             raise RefusedError("signature.payload.kind", f"signs a {signature.payload_type[:100]!r}")
         # The payload that was judged, not the glance, says of which kind it is.
-        stating = pieces is self.evidence.statements
-        wanted = PREDICATE_TYPE if stating else SIGN_PREDICATE_TYPE
         statement = parse_statement(signature.payload, predicate_type=wanted)
         if "sha256:" + statement.subject_sha256 != self.digest:
-            what = "the statement" if stating else "the signature"
+            signing = wanted == SIGN_PREDICATE_TYPE
+            what = "the signature" if signing else "the statement"
             raise RefusedError(
-                _STATES_OTHER if stating else _OTHER_ARTIFACT, f"{what} was made for another artifact"
+                _OTHER_ARTIFACT if signing else _STATES_OTHER, f"{what} was made for another artifact"
             )
         pieces.good.append(signature)
 

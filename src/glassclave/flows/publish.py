@@ -12,6 +12,8 @@ from glassclave.eif.describe import describe
 from glassclave.eif.inspection import inspect_image
 from glassclave.errors import ParseError, RefusedError, UnavailableError, UsageError
 from glassclave.flows.build import measurements_file
+from glassclave.flows.log import LogArchive, load_archive
+from glassclave.flows.log_referrer import push_log, refuse_other_run
 from glassclave.flows.measure import MeasuredFile, measure_file
 from glassclave.flows.signatures import push_bundle, push_signature
 from glassclave.oci.artifact import ArtifactPlan, BlobInfo, Titles, plan_artifact
@@ -36,19 +38,23 @@ from glassclave.streams import FileSource, open_source, read_small_file
 MAX_MEASUREMENTS = 1 << 20
 _BUNDLES = (SIGN_PREDICATE_TYPE, PREDICATE_TYPE)
 """Predicate types of the bundles that one publishing adds."""
+_LOGS = 3
+"""Referrers of logs: the build's, and the whole run's with the statement about it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishRequest:
     """``image``: the EIF; ``reference``: with a tag; ``measurements``: what `build` wrote beside the image,
     ``None`` for the file of that name. ``info_name``: what the description beside the image is called;
-    ``annotate``: whether PCRs stand in the manifest's annotations. Raises `UsageError` ``publish.tag``."""
+    ``annotate``: whether PCRs stand in the manifest's annotations; ``log``: folder with the build's log, to
+    be signed with the image and kept beside it. Raises `UsageError` ``publish.tag``."""
 
     image: Path
     reference: Reference
     measurements: Path | None = None
     info_name: str | None = None
     annotate: bool = True
+    log: Path | None = None
 
     def __post_init__(self) -> None:
         if self.reference.tag is None or self.reference.digest is not None:
@@ -81,21 +87,39 @@ def publish_image(
     refused; then the tag is not moved. Raises `RefusedError` ``publish.*``, and the errors of image, registry
     and signing.
     """
+    log = None if request.log is None else load_archive(request.log)
     plan, predicate = push_by_digest(request, registry=registry, progress=progress)
     pinned = request.reference.pinned(plan.digest)
     _check_room(registry, pinned, plan.digest)
     with open_signer() as signer:
-        log_index, predicate = _sign(registry, pinned, plan, predicate, signer, progress)
         claims = signer.claims
+        if log is not None:
+            refuse_other_run(log, claims)
+        stated = _stated(predicate, claims, log)
+        log_index = _sign(registry, pinned, plan, stated, signer, log, progress)
     read_back(pinned, claims)
     progress.step("read back", "judged as a consumer does: passed")
     _move_tag(registry, request.reference, plan)
     progress.step("tag", f"{request.reference.tag} now names {plan.digest}")
-    return Published(reference=pinned, log_index=log_index, claims=claims, predicate=predicate)
+    return Published(reference=pinned, log_index=log_index, claims=claims, predicate=stated)
+
+
+def _stated(predicate: MeasurementPredicate, claims: Claims, log: LogArchive | None) -> MeasurementPredicate:
+    """With what is known only now: the source, as the certificate says it, and the log."""
+    return replace(
+        predicate,
+        claimed=replace(
+            predicate.claimed, source=_source_claim(claims), build_log=None if log is None else log.claim
+        ),
+    )
 
 
 def push_unsigned(request: PublishRequest, *, registry: RegistryWriter, progress: Progress) -> Reference:
     """Push without signing, and move the tag: nobody can judge what it names. Its reference by digest."""
+    if request.log is not None:
+        raise UsageError(
+            "publish.log.unsigned", "a log is kept by what is signed of it", hint="leave out one of the two"
+        )
     plan, _ = push_by_digest(request, registry=registry, progress=progress)
     progress.warn("publish.unsigned", "nobody can judge an image that nobody signed")
     _move_tag(registry, request.reference, plan)
@@ -118,7 +142,7 @@ def push_by_digest(
 def _check_room(registry: RegistryWriter, reference: Reference, digest: str) -> None:
     """Equal bytes published again and again gather signatures; beyond a number no reader looks at any."""
     there = len(find_referrers(registry, reference, digest))
-    if there + len(_BUNDLES) > MAX_REFERRERS:
+    if there + len(_BUNDLES) + _LOGS > MAX_REFERRERS:
         raise RefusedError(
             "publish.referrers.count",
             f"{there} referrers are there already, readers look at no more than {MAX_REFERRERS}",
@@ -181,13 +205,12 @@ def _sign(
     registry: RegistryWriter,
     reference: Reference,
     plan: ArtifactPlan,
-    predicate: MeasurementPredicate,
+    stated: MeasurementPredicate,
     signer: Signer,
+    log: LogArchive | None,
     progress: Progress,
-) -> tuple[int, MeasurementPredicate]:
+) -> int:
     """Every signature made before any is pushed, so that a failing service leaves nothing half signed."""
-    source = _source_claim(signer.claims)
-    stated = replace(predicate, claimed=replace(predicate.claimed, source=source))
     subject = plan.digest.removeprefix("sha256:")
     signed = signer.sign_payload(build_payload(reference.name, plan.digest))
     predicates: dict[str, MeasurementPredicate | dict[str, object]] = {
@@ -203,11 +226,14 @@ def _sign(
         )
         for kind in _BUNDLES
     ]
+    if log is not None:
+        push_log(registry, reference, plan.descriptor, log)
+        progress.step("log", f"{log.record.text_lines:,} lines kept beside the image")
     for kind, bundle in sealed:
-        push_bundle(registry, reference, plan, bundle, kind)
+        push_bundle(registry, reference, plan.descriptor, bundle, kind)
     push_signature(registry, reference, plan.digest, signed)
     progress.step("sign", f"log index {signed.log_index:,}")
-    return signed.log_index, stated
+    return signed.log_index
 
 
 def _source_claim(claims: Claims) -> SourceClaim | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from glassclave.digests import sha256_digest
-from glassclave.oci.artifact import ArtifactPlan
 from glassclave.oci.manifest import (
     EMPTY_BLOB,
     EMPTY_DESCRIPTOR,
@@ -49,7 +48,7 @@ def push_signature(
 
 
 def push_bundle(
-    registry: RegistryWriter, reference: Reference, plan: ArtifactPlan, bundle: bytes, predicate_type: str
+    registry: RegistryWriter, reference: Reference, subject: Descriptor, bundle: bytes, predicate_type: str
 ) -> None:
     """A bundle as a referrer of the artifact (cosign 3's layout), listed where the registry lists none."""
     annotations = {CONTENT: "dsse-envelope", PREDICATE_TYPE: predicate_type}
@@ -58,7 +57,7 @@ def push_bundle(
         config=EMPTY_DESCRIPTOR,
         layers=[layer],
         artifact_type=BUNDLE_MEDIA_TYPE,
-        subject=plan.descriptor,
+        subject=subject,
         annotations=annotations,
     )
     digest = sha256_digest(manifest)
@@ -66,4 +65,4 @@ def push_bundle(
     registry.push_blob(reference, bundle, layer.digest)
     registry.push_manifest(reference, digest, manifest, MANIFEST_MEDIA_TYPE)
     entry = Descriptor(MANIFEST_MEDIA_TYPE, digest, len(manifest), annotations, BUNDLE_MEDIA_TYPE)
-    record_referrer(registry, reference, plan.digest, entry)
+    record_referrer(registry, reference, subject.digest, entry)

@@ -16,6 +16,7 @@ from glassclave.eif.describe import describe_measurements
 from glassclave.errors import ParseError, RefusedError
 from glassclave.flows.case import Case
 from glassclave.flows.evidence import Evidence, Pieces, collect_evidence
+from glassclave.flows.log_referrer import judge_log
 from glassclave.flows.measure import measure_file
 from glassclave.oci.artifact import ArtifactLayers, read_artifact
 from glassclave.oci.manifest import Descriptor, parse_manifest
@@ -24,7 +25,7 @@ from glassclave.oci.transport import RegistryReader
 from glassclave.policy.checks.identity import check_identity
 from glassclave.policy.checks.image import Hints, check_image
 from glassclave.policy.checks.statement import check_statement
-from glassclave.policy.model import Policy
+from glassclave.policy.model import LOG_ANY, LOG_REQUIRED, Policy
 from glassclave.policy.verdict import RANK, Level, Verdict, reached
 from glassclave.progress import Progress
 from glassclave.provenance.evidence import SignatureVerifier, VerifiedSignature
@@ -40,6 +41,7 @@ _NOT_JUDGED = {
     "signature": "there is no signature that holds",
     "identity": "the signer is not what you asked for",
     "statement": "there is no statement to compare with",
+    "image": "the image is not the stated one",
 }
 
 
@@ -127,6 +129,8 @@ def _judge(
         stated = _statements(case, evidence.statements, request.policy, layers)
         if stated and not _image(case, stated, request, registry, layers, progress):
             _none_was_withheld(evidence.statements)
+        if case.measurements is not None:
+            _log(case, evidence, request, registry)
     _enclave(case, request.document)
     _fill(case, request.document)
 
@@ -230,6 +234,7 @@ def _adopt(case: Case, stated: _Stated) -> None:
     """Of several statements this one goes on."""
     case.checks += stated.checks
     case.predicate = stated.predicate
+    case.statement = stated.signature
     claims = stated.signature.claims
     if stated.signature.certificate_der != _certificate(case):
         case.note("statement.run.other", f"was signed by another run: {claims.run_invocation_uri or '?'}")
@@ -282,6 +287,22 @@ def _image(
     return True
 
 
+def _log(case: Case, evidence: Evidence, request: VerifyRequest, registry: RegistryReader) -> None:
+    """The log that the statement names. It says nothing of the image: it is what a reader audits."""
+    stated = None if case.predicate is None else case.predicate.claimed.build_log
+    if request.policy.build_log == LOG_ANY:
+        case.skipped("log", "not checked: the policy does not ask for it")
+    elif stated is None or case.statement is None:
+        if request.policy.build_log == LOG_REQUIRED:
+            case.failed("log", "log.none", "no log of the build was signed")
+        else:
+            case.skipped("log", "not checked: none was signed with the image")
+    else:
+        claims = case.statement.claims
+        judged = judge_log(registry, request.reference, evidence.logs, stated, claims, ended_well=True)
+        case.checks += judged.checks
+
+
 def _beside(registry: RegistryReader, reference: Reference, layer: Descriptor | None) -> bytes | None:
     """A small file of the artifact; what is too large to be one of ours says nothing right."""
     if layer is None:
@@ -311,12 +332,12 @@ def _fill(case: Case, document: Document | None) -> None:
     """A line for every step that was not taken, with its reason (promise 3)."""
     taken = {check.step for check in case.checks}
     first = next((check.step for check in case.checks if check.status is Status.FAIL), None)
-    for step in ("signature", "identity", "statement", "image"):
+    for step in ("signature", "identity", "statement", "image", "log"):
         if step not in taken:
             case.skipped(step, f"not judged: {_NOT_JUDGED.get(first or '', 'a step before it was left out')}")
     why = "the document came from a file" if document else "no connection was made"
     case.skipped("connection", f"not checked: {why}")
-    order = ("artifact", "signature", "identity", "statement", "image", "enclave", "connection")
+    order = ("artifact", "signature", "identity", "statement", "image", "log", "enclave", "connection")
     case.checks.sort(key=lambda check: order.index(check.step))
 
 

@@ -11,6 +11,7 @@ from glassclave.policy.model import (
     DEFAULT_TRIGGERS,
     GITHUB_HOSTED,
     GITHUB_ISSUER,
+    LOG_STATED,
     PUBLIC,
     Policy,
 )
@@ -27,6 +28,7 @@ KEYS = (
     "triggers",
     "runner-environment",
     "visibility",
+    "build-log",
 )
 _MAX_ENTRIES = 64
 
@@ -52,6 +54,7 @@ def load_policy(data: bytes, *, source: str) -> Policy:
         triggers=_texts(fields, "triggers", DEFAULT_TRIGGERS),
         runner_environment=_unless_any(_text(fields, "runner-environment", GITHUB_HOSTED)),
         visibility=_unless_any(_text(fields, "visibility", PUBLIC)),
+        build_log=_text(fields, "build-log", LOG_STATED),
     )
 
 

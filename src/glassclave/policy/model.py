@@ -12,6 +12,9 @@ DEFAULT_SOURCE_REFS = ("refs/tags/*", "refs/heads/main", "refs/heads/master")
 DEFAULT_TRIGGERS = ("push", "release", "workflow_dispatch", "schedule")
 GITHUB_HOSTED = "github-hosted"
 PUBLIC = "public"
+LOG_STATED, LOG_REQUIRED, LOG_ANY = "stated", "required", "any"
+LOG_DEMANDS = (LOG_STATED, LOG_REQUIRED, LOG_ANY)
+"""Of the build's log: kept where one was signed, signed and kept, or not looked at."""
 
 # Owners' names hold an underscore where an enterprise manages its users ("name_company").
 _REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,100}/[A-Za-z0-9._-]{1,100}\Z")
@@ -26,7 +29,7 @@ class Policy:
     repository or ``OWNER/NAME/PATH``, either with ``@REF`` behind it, a pattern like those of
     ``source_refs``; ``None`` takes any workflow of the repository itself.
     ``source_refs``: patterns whose ``*`` does not cross ``/``. ``source_digest``: one commit, or ``None``.
-    ``runner_environment``, ``visibility``: ``None`` takes any.
+    ``runner_environment``, ``visibility``: ``None`` takes any. ``build_log``: one of `LOG_DEMANDS`.
     """
 
     repository: str
@@ -37,6 +40,7 @@ class Policy:
     triggers: tuple[str, ...] = DEFAULT_TRIGGERS
     runner_environment: str | None = GITHUB_HOSTED
     visibility: str | None = PUBLIC
+    build_log: str = LOG_STATED
 
     def __post_init__(self) -> None:
         if _REPOSITORY.match(self.repository) is None:
@@ -55,6 +59,12 @@ class Policy:
                 )
         if self.source_digest is not None and _COMMIT.match(self.source_digest) is None:
             raise UsageError("policy.source-digest", "is no whole commit id", field=self.source_digest[:80])
+        if self.build_log not in LOG_DEMANDS:
+            raise UsageError(
+                "policy.build-log",
+                f"must be one of {', '.join(LOG_DEMANDS)}",
+                field=self.build_log[:80],
+            )
         workflow = self.signer_workflow
         if workflow is not None:
             path, at, ref = workflow.partition("@")

@@ -288,6 +288,7 @@ def _policy_record(policy: Policy) -> dict[str, object]:
         "triggers": list(policy.triggers),
         "runner-environment": policy.runner_environment,
         "visibility": policy.visibility,
+        "build-log": policy.build_log,
     }
 
 

@@ -109,15 +109,18 @@ def _hints(stated: MeasurementPredicate, found: Measured, hints: Hints) -> Itera
 
 
 def _says_the_same(data: bytes, stated: MeasurementPredicate, found: Measured) -> bool:
-    """The source is filled in when the statement is signed: `build` need not have known it."""
+    """Source and log are filled in when the statement is signed: `build` need not have known them."""
     try:
         written = parse_predicate(data, source="measurements file")
     except ParseError:
         return False
-    claimed = replace(stated.claimed, source=written.claimed.source)
-    source = written.claimed.source
+    source, log = written.claimed.source, written.claimed.build_log
+    claimed = replace(stated.claimed, source=source, build_log=log)
     return (
-        written.measured == found and written.claimed == claimed and source in (None, stated.claimed.source)
+        written.measured == found
+        and written.claimed == claimed
+        and source in (None, stated.claimed.source)
+        and log in (None, stated.claimed.build_log)
     )
 
 

@@ -1,0 +1,183 @@
+"""From the logs of jobs to one text with its record: pure, so that any origin gives the same archive."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from glassclave.buildlog.record import LoggedJob, LoggedStep, LogRecord, Scan
+from glassclave.buildlog.text import (
+    MASK,
+    MAX_TEXT,
+    NormalizedText,
+    line_count,
+    normalize_text,
+    truncation_marks,
+)
+from glassclave.errors import LimitError, UsageError
+
+# What a runner writes before each line: RFC 3339 in UTC, with seven digits of a second.
+_TIMED = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?Z ")
+_BEGINS = (b"##[group]Run ", b"##[group]Prepare", b"Post job cleanup.")
+"""How the first line of a step looks: that decides between steps of the same second."""
+SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStep:
+    """A step as the runner knows it. ``started_at``: RFC 3339 to the second, ``None`` for one that was
+    skipped; ``text``: its own log, where steps have one each."""
+
+    number: int
+    name: str
+    conclusion: str | None = None
+    started_at: str | None = None
+    text: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunJob:
+    """A job of a run. ``text``: its whole log, ``None`` where each step has its own."""
+
+    name: str
+    job_id: int | None
+    conclusion: str | None
+    steps: tuple[RunStep, ...]
+    text: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Which run of which workflow's repository; ``commit``: the one that started it."""
+
+    repository: str
+    run_id: int
+    attempt: int
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedLog:
+    """A text, and the jobs that it is of; not yet looked through for secrets."""
+
+    run: Run
+    origin: str
+    text: bytes
+    removed: int
+    replaced: int
+    jobs: tuple[LoggedJob, ...]
+
+    def record(self, scan: Scan) -> LogRecord:
+        """The record, once somebody has looked for secrets."""
+        return LogRecord(
+            repository=self.run.repository,
+            run_id=self.run.run_id,
+            run_attempt=self.run.attempt,
+            commit=self.run.commit,
+            origin=self.origin,
+            text_size=len(self.text),
+            text_lines=line_count(self.text),
+            text_sha256=hashlib.sha256(self.text).digest(),
+            masks=self.text.count(MASK),
+            removed=self.removed,
+            replaced=self.replaced,
+            truncated=truncation_marks(self.text),
+            scan=scan,
+            jobs=self.jobs,
+        )
+
+
+def collect_jobs(run: Run, origin: str, jobs: Sequence[RunJob]) -> CollectedLog:
+    """The logs of ``jobs`` one behind the other. `UsageError` ``log.empty``, `LimitError` ``log.size``."""
+    parts: list[NormalizedText] = []
+    logged: list[LoggedJob] = []
+    at = 1
+    for job in jobs:
+        found, steps = _whole(job, at) if job.text is not None else _by_steps(job, at)
+        parts += found
+        lines = sum(line_count(part.data) for part in found)
+        logged.append(
+            LoggedJob(
+                name=job.name,
+                job_id=job.job_id,
+                conclusion=job.conclusion,
+                first_line=at,
+                lines=lines,
+                steps=steps,
+            )
+        )
+        at += lines
+        if sum(len(part.data) for part in parts) > MAX_TEXT:
+            raise LimitError("log.size", f"has more than the {MAX_TEXT} bytes that are kept", source="log")
+    text = b"".join(part.data for part in parts)
+    if not text:
+        raise UsageError("log.empty", "there is no line to keep", hint="name a job that has ended, or a file")
+    removed, replaced = sum(part.removed for part in parts), sum(part.replaced for part in parts)
+    return CollectedLog(run, origin, text, removed, replaced, tuple(logged))
+
+
+def _by_steps(job: RunJob, at: int) -> tuple[list[NormalizedText], tuple[LoggedStep, ...]]:
+    parts = [normalize_text(step.text or b"", source=step.name) for step in job.steps]
+    steps: list[LoggedStep] = []
+    for step, part in zip(job.steps, parts, strict=True):
+        lines = line_count(part.data)
+        steps.append(_logged(step, at, lines))
+        at += lines
+    return parts, tuple(steps)
+
+
+def _whole(job: RunJob, at: int) -> tuple[list[NormalizedText], tuple[LoggedStep, ...]]:
+    """A log that has no marks between steps: a line belongs to the last step that had begun at its time."""
+    part = normalize_text(job.text or b"", source=job.name)
+    lines = part.data.split(b"\n")[:-1]
+    ran = [step for step in job.steps if step.started_at and step.conclusion != SKIPPED]
+    starts = _starts(ran, lines)
+    if starts:
+        starts[0] = 0  # what the runner says before the first step is that step's
+    spans = dict(zip((step.number for step in ran), pairwise([*starts, len(lines)]), strict=True))
+    logged: list[LoggedStep] = []
+    end = 0
+    for step in job.steps:
+        start, end = spans.get(step.number, (end, end))
+        logged.append(_logged(step, at + start, end - start))
+    return [part], tuple(logged)
+
+
+def _starts(steps: Sequence[RunStep], lines: Sequence[bytes]) -> list[int]:
+    """Index of each step's first line, never before that of the step before it."""
+    seconds: list[bytes] = []
+    known = b""
+    for line in lines:
+        match = _TIMED.match(line)
+        known = match[1] if match else known  # lines without a time go on with what was before
+        seconds.append(known)
+    starts: list[int] = []
+    at = 0
+    for step in steps:
+        begun = (step.started_at or "").removesuffix("Z").encode()[:19]
+        while at < len(lines) and seconds[at] < begun:
+            at += 1
+        starts.append(at)
+        at = _past_the_mark(lines, seconds, at, begun)
+    return starts
+
+
+def _past_the_mark(lines: Sequence[bytes], seconds: Sequence[bytes], at: int, begun: bytes) -> int:
+    """The next line at which another step may begin, in the second in which this one did; else the one behind
+    that second. A step that ran has at least one line."""
+    look = at + 1
+    while look < len(lines) and seconds[look] <= begun:
+        said = lines[look][len(match[0]) :] if (match := _TIMED.match(lines[look])) else lines[look]
+        if said.startswith(_BEGINS):
+            return look
+        look += 1
+    return min(look, len(lines))
+
+
+def _logged(step: RunStep, first: int, lines: int) -> LoggedStep:
+    return LoggedStep(
+        number=step.number, name=step.name, conclusion=step.conclusion, first_line=first, lines=lines
+    )

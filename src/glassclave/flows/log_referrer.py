@@ -1,0 +1,173 @@
+"""Build logs beside an artifact: pushed as referrers, found again, and judged by what was signed of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+from glassclave.buildlog.record import MAX_RECORD
+from glassclave.buildlog.text import MAX_COMPRESSED
+from glassclave.errors import ParseError, RefusedError
+from glassclave.flows.evidence import Evidence, collect_evidence
+from glassclave.flows.log import LogArchive
+from glassclave.flows.signatures import push_bundle
+from glassclave.oci.artifact import read_artifact
+from glassclave.oci.log_artifact import LOG_ARTIFACT_TYPE, LogLayers, plan_log
+from glassclave.oci.manifest import (
+    EMPTY_BLOB,
+    EMPTY_DESCRIPTOR,
+    MANIFEST_MEDIA_TYPE,
+    Descriptor,
+    parse_manifest,
+)
+from glassclave.oci.reference import Reference
+from glassclave.oci.referrers import record_referrer
+from glassclave.oci.transport import RegistryReader, RegistryWriter
+from glassclave.policy.checks.identity import check_identity
+from glassclave.policy.checks.log import JudgedLog, SignedLog, check_log, check_run, refused_log
+from glassclave.policy.checks.statement import check_statement
+from glassclave.policy.model import Policy
+from glassclave.provenance.claimed import BuildLogClaim
+from glassclave.provenance.claims import Claims
+from glassclave.provenance.evidence import SignatureVerifier, Signer
+from glassclave.provenance.logged import LOG_PREDICATE_TYPE, log_predicate, parse_log_predicate
+from glassclave.provenance.statement import build_statement, parse_statement
+from glassclave.results import Status
+
+
+def push_log(registry: RegistryWriter, reference: Reference, subject: Descriptor, log: LogArchive) -> str:
+    """The log as a referrer of ``subject``; its manifest's digest."""
+    plan = plan_log(log.record_file, log.text_file, subject)
+    registry.push_blob(reference, EMPTY_BLOB, EMPTY_DESCRIPTOR.digest)
+    registry.push_blob(reference, log.record_file, plan.record.digest)
+    registry.push_blob(reference, log.text_file, plan.text.digest)
+    registry.push_manifest(reference, plan.digest, plan.manifest, MANIFEST_MEDIA_TYPE)
+    entry = Descriptor(MANIFEST_MEDIA_TYPE, plan.digest, len(plan.manifest), {}, LOG_ARTIFACT_TYPE)
+    record_referrer(registry, reference, subject.digest, entry)
+    return plan.digest
+
+
+def refuse_other_run(log: LogArchive, claims: Claims) -> None:
+    """`RefusedError` ``log.*.mismatch`` where the one who signs is not of the log's run."""
+    bad = check_run(log.record, claims)
+    if bad is not None:
+        raise RefusedError(
+            bad.code,
+            f"the log {bad.message}: {bad.actual}, this job's is {bad.expected}",
+            hint="collect the log in the run that signs it",
+        )
+
+
+def attach_log(
+    reference: Reference,
+    log: LogArchive,
+    *,
+    registry: RegistryWriter,
+    open_signer: Callable[[], AbstractContextManager[Signer]],
+) -> tuple[Reference, Claims]:
+    """Sign that ``log`` is of the run that made the artifact, and push both. The artifact by digest."""
+    stored = registry.resolve(reference)
+    read_artifact(parse_manifest(stored.data, source=str(reference)))
+    pinned = reference.pinned(stored.digest)
+    subject = Descriptor(MANIFEST_MEDIA_TYPE, stored.digest, len(stored.data))
+    with open_signer() as signer:
+        claims = signer.claims
+        refuse_other_run(log, claims)
+        bundle = signer.sign_statement(
+            build_statement(
+                reference.name,
+                stored.digest.removeprefix("sha256:"),
+                log_predicate(log.claim),
+                predicate_type=LOG_PREDICATE_TYPE,
+            )
+        )
+    push_log(registry, pinned, subject, log)
+    push_bundle(registry, pinned, subject, bundle, LOG_PREDICATE_TYPE)
+    return pinned, claims
+
+
+def judge_log(
+    registry: RegistryReader,
+    reference: Reference,
+    logs: Sequence[LogLayers],
+    stated: BuildLogClaim,
+    claims: Claims,
+    *,
+    ended_well: bool,
+) -> JudgedLog:
+    """The log that ``stated`` names, out of those that are there.
+
+    Raises `UnavailableError` where the registry lists it and does not hand it out.
+    """
+    wanted = f"sha256:{stated.sha256.hex()}"
+    named = [log for log in logs if log.record.digest == wanted]
+    if not named:
+        if not logs:
+            return refused_log("log.missing", "was signed, and is not there any more", stated.sha256.hex())
+        found = logs[0].record.digest.removeprefix("sha256:")
+        return refused_log(
+            "log.digest.mismatch", "is not the log that was signed", stated.sha256.hex(), found
+        )
+    judged = refused_log("log.size", "is larger than any log that is read")
+    for log in named:  # the same record with another text beside it neither helps nor hides
+        if log.record.size > MAX_RECORD or log.text.size > MAX_COMPRESSED:
+            continue
+        record = registry.fetch_small_blob(reference, log.record, MAX_RECORD)
+        text = registry.fetch_small_blob(reference, log.text, MAX_COMPRESSED)
+        judged = check_log(stated, record, text, claims, ended_well=ended_well)
+        if judged.passed:
+            break
+    return judged
+
+
+def signed_logs(
+    reference: Reference, policy: Policy, *, registry: RegistryReader, signatures: SignatureVerifier
+) -> tuple[str, tuple[SignedLog, ...]]:
+    """The artifact's digest, and every log that somebody signed whom ``policy`` allows, the build's first.
+
+    Raises `RefusedError` for the reason why there is none: ``log.none``, ``statement.*``, ``identity.*``.
+    """
+    stored = registry.resolve(reference)
+    layers = read_artifact(parse_manifest(stored.data, source=str(reference)))
+    evidence = collect_evidence(registry, reference, stored.digest, signatures)
+    found: list[SignedLog] = []
+    reason: RefusedError | None = None
+    for one in evidence.statements.good:
+        outcome = check_statement(one, policy, eif_digest=layers.eif.digest)
+        if outcome.predicate is None:
+            bad = outcome.checks[0]
+            reason = RefusedError(bad.code, bad.message, source=str(reference))
+        elif outcome.predicate.claimed.build_log is not None:
+            stated = outcome.predicate.claimed.build_log
+            judged = judge_log(registry, reference, evidence.logs, stated, one.claims, ended_well=True)
+            found.append(SignedLog(False, judged, one))
+    found += _of_whole_runs(registry, reference, evidence, policy)
+    if not found:
+        error = reason or evidence.statements.reason()
+        if error is not None:
+            raise error
+        raise RefusedError(
+            "log.none",
+            "nobody whom you allow signed a log of this image",
+            source=str(reference),
+            hint="the run's page on GitHub has it for 90 days",
+        )
+    return stored.digest, tuple(found)
+
+
+def _of_whole_runs(
+    registry: RegistryReader, reference: Reference, evidence: Evidence, policy: Policy
+) -> list[SignedLog]:
+    found: list[SignedLog] = []
+    for one in evidence.run_logs.good:
+        if any(check.status is not Status.PASS for check in check_identity(one.claims, policy)):
+            continue
+        try:
+            statement = parse_statement(one.payload, predicate_type=LOG_PREDICATE_TYPE)
+            stated = parse_log_predicate(statement.predicate)
+        except ParseError as error:
+            found.append(SignedLog(True, refused_log(error.code, f"cannot be read: {error}"), one))
+            continue
+        judged = judge_log(registry, reference, evidence.logs, stated, one.claims, ended_well=False)
+        found.append(SignedLog(True, judged, one))
+    return found
