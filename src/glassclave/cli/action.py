@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
@@ -17,8 +18,10 @@ import click
 
 from glassclave.cli.workflow import (
     BUILT,
+    HANDED_OVER,
     PUBLISHED,
     REQUEST,
+    TRUST,
     announce_error,
     append,
     place,
@@ -32,13 +35,20 @@ from glassclave.streams import read_small_file
 _LIMIT = 4 << 20
 _SHOWN = 20
 _TOKEN = "GLASSCLAVE_REGISTRY_TOKEN"  # noqa: S105 - the name of a variable
+_LOG = "GLASSCLAVE_LOG"
+_ARTIFACT = "GLASSCLAVE_ARTIFACT"
+_TRUST_TEXT = f"{PREFIX}TRUST_CONFIG_JSON"
+_TRUST_PATH = f"{PREFIX}TRUST_CONFIG"
+_TWICE = {"": None, "same-pcrs": {"sameBytes": False}, "same-bytes": {"sameBytes": True}}
+"""What the job that built says of a second build, as it crosses to the job that signs."""
 
 
 @click.group("action")
 def command() -> None:
     """The steps of the GitHub Action, in their order: check, build, publish, summary.
 
-    Inputs come through the environment (INPUT_…), state goes through RUNNER_TEMP.
+    Inputs come through the environment (INPUT_…), state goes through RUNNER_TEMP. In the reusable workflow
+    the job that builds ends in hand-over, and the job that signs begins with check and take-over.
     """
 
 
@@ -64,6 +74,10 @@ def _step(name: str) -> Callable[[Callable[[], int | None]], click.Command]:
 def check() -> None:
     """Read the inputs strictly, and keep them for the next steps."""
     inputs = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+    if text := inputs.pop(_TRUST_TEXT, "").strip():
+        # The job that signs has no file of the caller's, so this one comes as text.
+        place(TRUST).write_text(text, encoding="utf-8")
+        inputs[_TRUST_PATH] = str(place(TRUST))
     request = _parse(inputs)
     place(REQUEST).write_text(json.dumps(inputs), encoding="utf-8")
     where = f"pushed to {request.reference}" if request.reference else "not pushed"
@@ -117,6 +131,59 @@ def _compare(request: ActionRequest, measured: Mapping[str, str]) -> None:
             )
 
 
+@_step("hand-over")
+def hand_over() -> None:
+    """Lay out what the next job gets, and say the digest of each file in an output."""
+    from glassclave.flows.hand_over import digest_folder, hand_over_text
+
+    request = _request()
+    folder = place(HANDED_OVER)
+    folder.mkdir()
+    for path in _crossing(request):
+        shutil.copyfile(path, folder / path.name)
+    files = hand_over_text(digest_folder(folder))
+    print(files)
+    set_output("folder", str(folder))
+    set_output("files", files)
+    twice = json.loads(read_small_file(place(BUILT), limit=_LIMIT)).get("twice")
+    set_output("twice", next(word for word, said in _TWICE.items() if said == _same(twice)))
+
+
+def _same(twice: Mapping[str, object] | None) -> dict[str, object] | None:
+    return None if twice is None else {"sameBytes": twice["sameBytes"]}
+
+
+@_step("take-over")
+def take_over() -> None:
+    """Compare what arrived with the digests that were sent, measure the image, and only then lay it out."""
+    from glassclave.flows.build import memory_needed
+    from glassclave.flows.hand_over import check_arrival, digest_folder, parse_hand_over
+
+    request = _request()
+    paths = _crossing(request)
+    folder = Path(os.environ.get("GLASSCLAVE_ARRIVED") or place("arrived"))
+    sent = parse_hand_over(os.environ.get("GLASSCLAVE_FILES", ""), names=[path.name for path in paths])
+    check_arrival(sent, digest_folder(folder))
+    print("arrived as sent: " + ", ".join(sorted(sent.files)))
+    for path in paths:
+        shutil.move(folder / path.name, path)
+    described, _ = _run(["describe", str(request.eif), "--json"])
+    measured = {name: str(value).lower() for name, value in json.loads(described)["Measurements"].items()}
+    _compare(request, measured)
+    for index in range(3):
+        set_output(f"pcr{index}", measured[f"PCR{index}"])
+    twice = _TWICE.get(os.environ.get("GLASSCLAVE_TWICE", ""))
+    built = {"memoryBytes": memory_needed(request.eif.stat().st_size), "twice": twice}
+    place(BUILT).write_text(json.dumps(built), encoding="utf-8")
+
+
+def _crossing(request: ActionRequest) -> list[Path]:
+    """The files that cross from the job that builds to the one that signs."""
+    from glassclave.flows.build import measurements_file
+
+    return [request.eif, measurements_file(request.eif), request.info]
+
+
 @_step("publish")
 def publish() -> None:
     """Push what was built, signed where that was asked for."""
@@ -128,6 +195,8 @@ def publish() -> None:
     words += [] if request.sign else ["--unsigned"]
     if request.sign and request.trust_config is not None:
         words += ["--trust-config", str(request.trust_config)]
+    if log := os.environ.get(_LOG):
+        words += ["--log", log]
     with _login(request.reference.registry):
         said, _ = _run(words)
     place(PUBLISHED).write_text(said, encoding="utf-8")
@@ -137,6 +206,20 @@ def publish() -> None:
     set_output("ghcr-artifact-path", f"{request.reference}@{digest}")
     if request.sign:
         set_output("rekor-log-index", str(published["logIndex"]))
+
+
+@_step("attach-log")
+def attach_log() -> None:
+    """Sign the log of the whole run, and push it beside the image."""
+    request = _request()
+    if request.reference is None:
+        raise RefusedError("action.publish", "nothing was pushed that a log could stand beside")
+    words = ["log", "attach", os.environ.get(_ARTIFACT, ""), "--json"]
+    if request.trust_config is not None:
+        words += ["--trust-config", str(request.trust_config)]
+    with _login(request.reference.registry):
+        said, _ = _run(words)
+    print(escape_untrusted(said.strip(), limit=4000))
 
 
 @_step("summary")

@@ -12,6 +12,8 @@ from glassclave.escaping import escape_untrusted
 REQUEST = "request.json"
 BUILT = "build.json"
 PUBLISHED = "publish.json"
+TRUST = "trust-config.json"
+HANDED_OVER = "hand-over"
 
 
 def on_github() -> bool:

@@ -44,6 +44,11 @@ LEAST_MEMORY_BYTES = 64 << 20
 """Nor with less than 64 MiB (Nitro Enclaves user guide, "run-enclave")."""
 
 
+def memory_needed(size: int) -> int:
+    """Bytes of memory without which an enclave with an image of ``size`` bytes does not start."""
+    return max(LEAST_MEMORY_BYTES, MEMORY_FACTOR * size)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
     """What to build. ``build_time`` (seconds since 1970) is not measured; the default is 1980-01-01.
@@ -138,7 +143,7 @@ def build_image(
         bootstrap=bootstrap,
         architecture=architecture,
         layout=report,
-        memory_bytes=max(LEAST_MEMORY_BYTES, MEMORY_FACTOR * image.size),
+        memory_bytes=memory_needed(image.size),
     )
 
 
