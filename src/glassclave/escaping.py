@@ -24,6 +24,11 @@ def escape_untrusted(text: str, *, limit: int = 1024) -> str:
     return shown if left_out == 0 else f"{shown}… ({left_out} more characters)"
 
 
+def escape_lines(text: str, *, limit: int = 4096) -> str:
+    """Each line of ``text`` escaped by itself: the line ends stay, of what we wrote ourselves."""
+    return "\n".join(escape_untrusted(line, limit=limit) for line in text.rstrip("\n").split("\n"))
+
+
 def escape_bytes(data: bytes, *, limit: int = 1024) -> str:
     """``data`` as UTF-8 text where it is, else with ``\\x`` escapes; then as `escape_untrusted`."""
     return escape_untrusted(data[: limit * 4].decode("utf-8", "backslashreplace"), limit=limit)

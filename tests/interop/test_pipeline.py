@@ -55,11 +55,11 @@ DOCKERFILE = 'FROM scratch\nCOPY busybox page.html /\nCMD ["/busybox", "httpd", 
 
 @pytest.fixture(scope="session")
 def wheels() -> Path:
-    """The files that requirements/runtime.txt names, fetched once: the runs have no network."""
+    """The files that requirements/action.txt names, fetched once: the runs have no network."""
     folder = PEERS / "wheels"
     command = [
         sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-        "--require-hashes", "--only-binary", ":all:", "-r", str(ROOT / "requirements" / "runtime.txt"),
+        "--require-hashes", "--only-binary", ":all:", "-r", str(ROOT / "requirements" / "action.txt"),
         "-d", str(folder),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -130,6 +130,12 @@ def test_a_workflow_of_the_older_action_works_with_another_uses_line(github: Git
     assert consumer["verify"]["status"] == 0, consumer["verify"]
     verdict = json.loads(consumer["verify"]["out"])
     assert verdict["level"] == "provenance"
+    logged = [check for check in verdict["checks"] if check["step"] == "log"]
+    assert [check["status"] for check in logged] == ["pass"]
+    log = consumer["log"]["out"]
+    assert consumer["log"]["status"] == 0, consumer["log"]["err"]
+    assert "glassclave build" in log
+    assert "STEP 1/3: FROM scratch" in log  # what the builder said
     pcrs = verdict["subject"]["measurements"]
     assert {name: info["Measurements"][name] for name in ("PCR0", "PCR1", "PCR2")} == pcrs
     assert consumer["pulled"] == ["enclave-info.json", "enclave.eif", "enclave.measurements.json"]

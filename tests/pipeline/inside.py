@@ -2,7 +2,7 @@
 
     unshare --net --mount python -m tests.pipeline.inside FOLDER
 
-FOLDER holds ``workspace`` (a repository with a workflow), ``wheels`` (what requirements/runtime.txt names)
+FOLDER holds ``workspace`` (a repository with a workflow), ``wheels`` (what requirements/action.txt names)
 and ``scenario.json``. Prints one JSON document.
 """
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = "Acme/Hello"
 STAND_INS = {
     "actions/checkout": "the repository is there already",
-    "the package index": "a folder with the files that requirements/runtime.txt names by hash",
+    "the package index": "a folder with the files that requirements/action.txt names by hash",
     "ghcr.io": "TLS and tokens as there, before the sandbox's registry without referrers API",
     "Sigstore": "the sandbox's, named by the input trust-config",
     "GitHub's token service": "the sandbox's",
@@ -57,7 +57,13 @@ def job_for(folder: Path, services: Services, scenario: dict[str, Any], trusted:
         "RUNNER_OS": "Linux",
         "RUNNER_ARCH": "X64",
         "CI": "true",
+        "GITHUB_ACTIONS": "true",
         "GITHUB_WORKSPACE": str(folder / "workspace"),
+        "GITHUB_REPOSITORY": REPOSITORY,
+        "GITHUB_RUN_ID": claims.get("run_id", "777"),
+        "GITHUB_RUN_ATTEMPT": claims.get("run_attempt", "1"),
+        "GITHUB_SHA": claims["sha"],
+        "GITHUB_JOB": "build",
         "PIP_NO_INDEX": "1",
         "PIP_FIND_LINKS": str(folder / "wheels"),
         "SSL_CERT_FILE": str(trusted),
@@ -104,11 +110,16 @@ def consumer(folder: Path, services: Services, trusted: Path, reference: str) ->
         f"https://github.com/{REPOSITORY}/", "--certificate-oidc-issuer",
         "https://token.actions.githubusercontent.com",
     ]  # fmt: skip
+    log = [
+        sys.executable, "-m", "glassclave", "log", "show", reference, "--repo", REPOSITORY,
+        "--trust-config", str(services.trust_config),
+    ]  # fmt: skip
     policy = folder / "workspace" / "enclave-policy.toml"
     by_policy = [*verify[:5], "--policy", str(policy), *verify[7:]] if policy.exists() else ["true"]
     found: dict[str, Any] = {"reference": reference}
     for name, command, extra in (
         ("verify", verify, {}),
+        ("log", log, {}),
         ("policy", by_policy, {}),
         ("cosign", cosign, sigstore),
         ("oras", ["oras", "pull", reference], {}),

@@ -10,12 +10,13 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import wraps
 from pathlib import Path
 
 import click
 
+from glassclave.cli.keep_log import STEPS, kept_log, log_file
 from glassclave.cli.workflow import (
     BUILT,
     HANDED_OVER,
@@ -28,7 +29,7 @@ from glassclave.cli.workflow import (
     set_output,
 )
 from glassclave.errors import GlassclaveError, RefusedError
-from glassclave.escaping import escape_untrusted
+from glassclave.escaping import escape_lines, escape_untrusted
 from glassclave.flows.action import GHCR, PREFIX, ActionRequest, parse_request
 from glassclave.streams import read_small_file
 
@@ -52,25 +53,26 @@ def command() -> None:
     """
 
 
-def _step(name: str) -> Callable[[Callable[[], int | None]], click.Command]:
-    """A subcommand whose errors the run's page shows."""
+def _step(name: str, *, kept: str | None = None) -> Callable[[Callable[[], int | None]], click.Command]:
+    """A subcommand whose errors the run's page shows. ``kept``: the step whose own log it writes."""
 
     def decorate(function: Callable[[], int | None]) -> click.Command:
         @command.command(name, help=function.__doc__)
         @wraps(function)
         def run() -> int:
-            try:
-                return function() or 0
-            except GlassclaveError as error:
-                announce_error(error)
-                raise
+            with nullcontext() if kept is None else kept_log(kept):
+                try:
+                    return function() or 0
+                except GlassclaveError as error:
+                    announce_error(error)
+                    raise
 
         return run
 
     return decorate
 
 
-@_step("check")
+@_step("check", kept="Check the inputs")
 def check() -> None:
     """Read the inputs strictly, and keep them for the next steps."""
     inputs = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
@@ -85,7 +87,7 @@ def check() -> None:
     print(escape_untrusted(f"{request.context} becomes {request.eif.name}, {where}{signed}"))
 
 
-@_step("build")
+@_step("build", kept="Build")
 def build() -> int | None:
     """Build the image, and compare its PCRs with the expected ones."""
     request = _request()
@@ -117,6 +119,8 @@ def _build_words(request: ActionRequest) -> list[str]:
         words += ["--builder", request.builder]
     if request.bootstrap is not None:
         words += ["--bootstrap", str(request.bootstrap)]
+    if not request.normalize:
+        words += ["--mtime", "preserve"]
     return [*words, "--twice"] if request.twice else words
 
 
@@ -195,8 +199,8 @@ def publish() -> None:
     words += [] if request.sign else ["--unsigned"]
     if request.sign and request.trust_config is not None:
         words += ["--trust-config", str(request.trust_config)]
-    if log := os.environ.get(_LOG):
-        words += ["--log", log]
+    log = os.environ.get(_LOG) or (_own_log() if request.sign and request.log_archive else None)
+    words += ["--log", log] if log else []
     with _login(request.reference.registry):
         said, _ = _run(words)
     place(PUBLISHED).write_text(said, encoding="utf-8")
@@ -206,6 +210,17 @@ def publish() -> None:
     set_output("ghcr-artifact-path", f"{request.reference}@{digest}")
     if request.sign:
         set_output("rekor-log-index", str(published["logIndex"]))
+
+
+def _own_log() -> str:
+    """The log that the steps of this job kept themselves, as a folder for `publish --log`."""
+    folder = str(place("log"))
+    files = [
+        word for step in STEPS if log_file(step).exists() for word in ("--file", f"{step}={log_file(step)}")
+    ]
+    said, _ = _run(["log", "collect", "-o", folder, *files])
+    print(escape_lines(said), flush=True)
+    return folder
 
 
 @_step("attach-log")

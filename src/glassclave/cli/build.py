@@ -14,6 +14,7 @@ from glassclave.cli.arguments import as_typed, check_output, parse_seconds, spli
 from glassclave.cli.container import ContainerOptions, container_options, image_source
 from glassclave.cli.terminal import TerminalProgress
 from glassclave.cli.twice import build_twice, twice_lines, twice_record
+from glassclave.cli.workflow import on_github
 from glassclave.errors import UsageError
 from glassclave.escaping import escape_untrusted
 from glassclave.image.config import ProcessOptions
@@ -156,14 +157,15 @@ def command(
         layout=LayoutOptions(mtime=parse_mtime(mtime), drop_file_capabilities=drop_file_capabilities),
         build_time=build_time(dict(os.environ)),
     )
-    progress = TerminalProgress(quiet=as_json)
+    quiet = as_json and not on_github()  # there stderr is the job's log, which is kept
+    progress = TerminalProgress(quiet=quiet)
     options = SourceOptions(
         architecture=arch,
         preserve_owner=owner == "preserve",
         spool=spool_dir,
         unpacked_limit=max_unpacked or DEFAULT_LIMIT,
     )
-    made = ContainerOptions(output=output, arch=arch, spool=spool_dir, quiet=as_json, **container)
+    made = ContainerOptions(output=output, arch=arch, spool=spool_dir, quiet=quiet, **container)
     with (
         image_source(source, made, progress) as (place, built),
         open_image(place, options, progress) as image,

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from glassclave.cli.terminal import TerminalProgress
+from glassclave.cli.workflow import on_github
 from glassclave.errors import UsageError
 from glassclave.streams import open_source, read_small_file
 
@@ -65,7 +66,7 @@ def command(
     )
     with open_source(image):  # what is wrong here is said before the network is asked for anything
         pass
-    progress = TerminalProgress(quiet=as_json)
+    progress = TerminalProgress(quiet=as_json and not on_github())
     registry = Registry(DockerConfig(os.environ))
     if unsigned:
         if trust_config is not None or identity_token is not None:

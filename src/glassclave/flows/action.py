@@ -44,6 +44,8 @@ class ActionRequest:
     bootstrap: Path | None
     trust_config: Path | None
     twice: bool
+    normalize: bool
+    log_archive: bool
     expected: Mapping[int, bytes]
 
 
@@ -56,8 +58,8 @@ class _Inputs:
     def text(self, name: str, default: str = "") -> str:
         return self.environment.get(PREFIX + name.replace("-", "_").upper(), "").strip() or default
 
-    def flag(self, name: str) -> bool:
-        value = self.text(name, "false")
+    def flag(self, name: str, default: str = "false") -> bool:
+        value = self.text(name, default)
         if value not in ("true", "false"):
             raise _wrong(name, f"is {value[:40]!r}", "write true or false")
         return value == "true"
@@ -111,6 +113,8 @@ def parse_request(environment: Mapping[str, str]) -> ActionRequest:
         bootstrap=_path(workspace, inputs.text("bootstrap")),
         trust_config=_path(workspace, inputs.text("trust-config")),
         twice=inputs.flag("twice"),
+        normalize=inputs.flag("normalize", "true"),
+        log_archive=inputs.flag("log-archive", "true"),
         expected=_expected(inputs.text("expected-pcrs")),
     )
 
