@@ -21,6 +21,7 @@ from glassclave.fields import parse_json
 from glassclave.flows.measure import measure_file
 from glassclave.flows.verify import Document, VerifyOutcome, VerifyRequest, verify_reference
 from glassclave.oci.artifact import BlobInfo, plan_artifact
+from glassclave.oci.log_artifact import plan_log
 from glassclave.oci.manifest import (
     EMPTY_DESCRIPTOR,
     MANIFEST_MEDIA_TYPE,
@@ -205,7 +206,8 @@ class Published:
         self.sigstore = MemorySigstore()
         self.image = image
         measured = measure_file(BytesSource(image), name="image", progress=Silent()).measured
-        self.predicate = replace(SIGNED, measured=measured, claimed=replace(SIGNED.claimed, source=None))
+        claimed = replace(SIGNED.claimed, source=None, build_log=None)
+        self.predicate = replace(SIGNED, measured=measured, claimed=claimed)
         shown = described(json.dumps(describe(inspect_image(BytesSource(image), name="image"))).encode())
         plan = plan_artifact(
             BlobInfo(sha256_digest(image), len(image)),
@@ -254,6 +256,13 @@ class Published:
         digest = self.registry.put_manifest(manifest)
         self.registry.referrers.append(Descriptor(MANIFEST_MEDIA_TYPE, digest, len(manifest)))
         return digest
+
+    def keep_log(self, record: bytes, text: bytes, *, subject: Descriptor | None = None) -> None:
+        """A log as a referrer; which one the statement names is another question."""
+        plan = plan_log(record, text, subject or self.subject)
+        self.registry.blobs |= {plan.record.digest: record, plan.text.digest: text}
+        digest = self.registry.put_manifest(plan.manifest)
+        self.registry.referrers.append(Descriptor(MANIFEST_MEDIA_TYPE, digest, len(plan.manifest)))
 
     def sign_bundle(self, claims: Claims = GOOD, *, log: int = 2, broken: str | None = None) -> str:
         """A signature in cosign 3's layout."""

@@ -143,8 +143,8 @@ def test_the_size_is_told_in_megabytes_and_the_registers_by_name() -> None:
     assert verdict.measurements == published.predicate.measured.measurements
 
 
-def no_build_log(one: MeasurementPredicate) -> MeasurementPredicate:
-    return replace(one, claimed=replace(one.claimed, build_log=None))
+def no_container(one: MeasurementPredicate) -> MeasurementPredicate:
+    return replace(one, claimed=replace(one.claimed, container=None))
 
 
 def written(bend: Callable[[MeasurementPredicate], MeasurementPredicate], one: MeasurementPredicate) -> bytes:
@@ -165,7 +165,7 @@ def signed(published: Published) -> Published:
 
 def test_what_stands_beside_the_image_must_agree_with_it() -> None:
     assert signed(Published(bend=edited_hint)).failures() == ["image.annotation.mismatch"]
-    for bend in (other_sha384, no_build_log):
+    for bend in (other_sha384, no_container):
         wrong = Published(measurements=partial(written, bend))
         assert signed(wrong).failures() == ["image.measurements.mismatch"]
     assert signed(Published(measurements=lambda one: b"{}")).failures() == ["image.measurements.mismatch"]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from glassclave.policy.checks.image import Hints, check_image
+from glassclave.provenance.claimed import BuildLogClaim
 from glassclave.provenance.predicate import Measured, MeasurementPredicate, predicate_json
 from glassclave.results import Check, Status
 from tests.unit.provenance.predicates import SIGNED
@@ -128,17 +129,17 @@ def test_the_files_beside_the_image_say_the_same() -> None:
         measured_as=measured_as,
     )
     assert check_image(SIGNED, FOUND, beside)[0].status is Status.PASS
-    # `build` need not have known the source; another source than the signed one contradicts it.
+    # `build` need not have known source and log; others than the signed ones contradict it.
     assert SIGNED.claimed.source is not None
-    silent = replace(SIGNED, claimed=replace(SIGNED.claimed, source=None))
-    assert (
-        check_image(SIGNED, FOUND, replace(beside, measurements=predicate_json(silent)))[0].status
-        is Status.PASS
-    )
+    for unknown in (replace(SIGNED.claimed, source=None), replace(SIGNED.claimed, build_log=None)):
+        silent = replace(beside, measurements=predicate_json(replace(SIGNED, claimed=unknown)))
+        assert check_image(SIGNED, FOUND, silent)[0].status is Status.PASS
     source = replace(SIGNED.claimed.source, ref="refs/tags/9")
+    log = BuildLogClaim(size=9, sha256=b"m" * 32)
     for other in (
         replace(SIGNED, claimed=replace(SIGNED.claimed, source=source)),
-        replace(SIGNED, claimed=replace(SIGNED.claimed, build_log=None)),
+        replace(SIGNED, claimed=replace(SIGNED.claimed, build_log=log)),
+        replace(SIGNED, claimed=replace(SIGNED.claimed, container=None)),
         replace(SIGNED, measured=with_pcr8(None)),
     ):
         (check,) = failures(hints=replace(beside, measurements=predicate_json(other)))
