@@ -90,7 +90,7 @@ def publish_image(
     log = None if request.log is None else load_archive(request.log)
     plan, predicate = push_by_digest(request, registry=registry, progress=progress)
     pinned = request.reference.pinned(plan.digest)
-    _check_room(registry, pinned, plan.digest)
+    _check_room(registry, pinned, plan.digest, len(_BUNDLES) + (0 if log is None else _LOGS))
     with open_signer() as signer:
         claims = signer.claims
         if log is not None:
@@ -139,10 +139,10 @@ def push_by_digest(
     return plan, predicate
 
 
-def _check_room(registry: RegistryWriter, reference: Reference, digest: str) -> None:
+def _check_room(registry: RegistryWriter, reference: Reference, digest: str, wanted: int) -> None:
     """Equal bytes published again and again gather signatures; beyond a number no reader looks at any."""
     there = len(find_referrers(registry, reference, digest))
-    if there + len(_BUNDLES) + _LOGS > MAX_REFERRERS:
+    if there + wanted > MAX_REFERRERS:
         raise RefusedError(
             "publish.referrers.count",
             f"{there} referrers are there already, readers look at no more than {MAX_REFERRERS}",

@@ -50,6 +50,7 @@ def test_what_was_published_reaches_provenance_and_hands_out_the_judged_bytes() 
         ("signature", Status.PASS),
         ("statement", Status.PASS),
         ("image", Status.PASS),
+        ("log", Status.NOT_CHECKED),
         ("enclave", Status.NOT_CHECKED),
         ("connection", Status.NOT_CHECKED),
     ]
@@ -94,6 +95,7 @@ def test_a_failed_step_leaves_the_later_ones_unjudged_by_name() -> None:
         "artifact": Status.PASS,
         "statement": Status.NOT_CHECKED,
         "image": Status.NOT_CHECKED,
+        "log": Status.NOT_CHECKED,
         "enclave": Status.NOT_CHECKED,
         "connection": Status.NOT_CHECKED,
     }
@@ -311,6 +313,7 @@ def test_other_artifacts_are_refused(bend: Callable[[dict[str, object]], None], 
         ("identity", Status.NOT_CHECKED),
         ("statement", Status.NOT_CHECKED),
         ("image", Status.NOT_CHECKED),
+        ("log", Status.NOT_CHECKED),
         ("enclave", Status.NOT_CHECKED),
         ("connection", Status.NOT_CHECKED),
     ]
@@ -335,7 +338,7 @@ def test_a_reference_by_digest_reads_no_tag() -> None:
 
 def test_every_step_that_passed_has_its_name_as_its_code_and_they_stand_in_order() -> None:
     checks = [check for check in whole().verify().verdict.checks if check.step != "identity"]
-    steps = ["artifact", "signature", "statement", "image", "enclave", "connection"]
+    steps = ["artifact", "signature", "statement", "image", "log", "enclave", "connection"]
     assert [check.step for check in checks] == [check.code for check in checks] == steps
 
 

@@ -69,6 +69,7 @@ def test_each_line_of_the_document_is_of_the_enclave_step_and_says_of_what() -> 
         "signature",
         "statement",
         "image",
+        "log",
         "connection",
     ]
 

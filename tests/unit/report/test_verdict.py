@@ -29,6 +29,7 @@ def test_a_verdict_that_passes() -> None:
         "              (workflow not pinned) · push · GitHub-hosted runner",
         "✓ statement   PCR0, PCR1, PCR2 measured by the signing job",
         "✓ image       881 B measured here: PCR0, PCR1, PCR2 equal the statement's",
+        "– log         not checked: none was signed with the image",
         "– enclave     not checked: no document was given (--document FILE)",
         "– connection  not checked: no connection was made",
         "",
@@ -50,10 +51,11 @@ def test_a_verdict_that_passes() -> None:
 def test_anothers_image_is_refused_for_one_reason() -> None:
     verdict = whole().verify(policy=Policy(repository="o/evil")).verdict
     shown = lines(verdict)
-    assert shown[2:8] == [
+    assert shown[2:9] == [
         "✗ identity    built in acme/hello, wanted o/evil    identity.repository.mismatch",
         "– statement   not judged: the signer is not what you asked for",
         "– image       not judged: the signer is not what you asked for",
+        "– log         not judged: the signer is not what you asked for",
         "– enclave     not checked: no document was given (--document FILE)",
         "– connection  not checked: no connection was made",
         "",

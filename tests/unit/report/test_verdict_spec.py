@@ -32,6 +32,7 @@ JUDGING = (
     "policy",
     "flows/verify.py",
     "flows/evidence.py",
+    "flows/log_referrer.py",
     "clients/sigstore_keys.py",
     "clients/sigstore_verifier.py",
     "oci/artifact.py",
@@ -39,8 +40,11 @@ JUDGING = (
     "provenance/cosign.py",
     "provenance/statement.py",
     "cli/verify.py",
+    "cli/policy_options.py",
+    "buildlog/text.py",
+    "buildlog/record.py",
 )
-CODE = re.compile(r'"((?:artifact|signature|identity|statement|image|policy|verify)\.[a-z0-9.-]+)"')
+CODE = re.compile(r'"((?:artifact|signature|identity|statement|image|log|policy|verify)\.[a-z0-9.-]+)"')
 
 
 def foreign_root() -> Verdict:
