@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.peers import PEERS, Registry, listening, peer
+from tests.pipeline.caller import ROOT, Github, fetch_wheels, lay_out, own_machine
 
 REGISTRY_CONFIG = """\
 version: 0.1
@@ -112,3 +113,19 @@ def referrers_registry(tmp_path: Path, peer_environment: dict[str, str]) -> Iter
     folder.mkdir()
     with listening([program, "-address", "127.0.0.1:0"], folder, peer_environment) as registry:
         yield registry
+
+
+@pytest.fixture(scope="session")
+def wheels() -> Path:
+    """The files that requirements/action.txt names, fetched once: a pipeline's runs have no network."""
+    folder = PEERS / "wheels"
+    fetch_wheels(ROOT / "requirements" / "action.txt", folder)
+    return folder
+
+
+@pytest.fixture
+def github(tmp_path: Path, wheels: Path, buildah: Path, cosign: Path, oras: Path) -> Github:
+    """A repository to push to (`Github.push`), on a machine without GitHub."""
+    if not own_machine():
+        pytest.skip("a network and mounts of its own are needed (root, unshare)")
+    return lay_out(tmp_path, wheels)

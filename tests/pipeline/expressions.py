@@ -8,6 +8,9 @@ from typing import Any
 
 _TOKEN = re.compile(r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<op>&&|\|\||==|!=|[!()])|(?P<name>[A-Za-z_][\w.-]*))")
 _PLACE = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
+_ASKS_STATUS = re.compile(r"\b(always|success|failure|cancelled)\s*\(")
+STATUS = "(status)"
+"""Where a context holds ``success`` or ``failure``: of the steps before, or of the jobs that are needed."""
 
 
 class Expression:
@@ -72,10 +75,10 @@ class Expression:
             raise ValueError(f"unexpected {text!r} in {self._source!r}")
         if text in ("true", "false"):
             return text == "true"
-        if text in ("always", "success", "failure"):
+        if text in ("always", "success", "failure", "cancelled"):
             if not (self._take("(") and self._take(")")):
                 raise ValueError(f"{text} is a function")
-            return text != "failure"
+            return text == "always" or text == self._context.get(STATUS, "success")
         return self._lookup(text)
 
     def _lookup(self, path: str) -> Any:
@@ -98,9 +101,9 @@ def evaluate(text: str, context: Mapping[str, Any]) -> str:
 
 
 def holds(condition: object, context: Mapping[str, Any]) -> bool:
-    """An ``if:``, with or without ``${{ }}``."""
-    if isinstance(condition, bool):
-        return condition
-    text = str(condition)
+    """An ``if:``, with or without ``${{ }}``; after a failure only one that asks for it holds."""
+    text = "true" if condition is True else "false" if condition is False else str(condition)
+    if not _ASKS_STATUS.search(text) and context.get(STATUS, "success") != "success":
+        return False
     match = _PLACE.fullmatch(text.strip())
     return bool(Expression(match[1] if match else text, context).value())

@@ -12,6 +12,7 @@ import json
 import secrets
 import ssl
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -21,16 +22,16 @@ _HOP = {"transfer-encoding", "connection", "host", "content-length"}
 
 
 class Front:
-    """Listens on 127.0.0.1:443 and hands on to ``backend``; ``password`` is the job's token."""
+    """Listens on 127.0.0.1:443 and hands on to ``backend``; ``may_push`` is asked about a job's token."""
 
-    def __init__(self, certificate: Path, backend: str, password: str) -> None:
+    def __init__(self, certificate: Path, backend: str, may_push: Callable[[str], bool]) -> None:
         front = self
 
         class Handler(_Handler):
             server_front = front
 
         self.backend = backend
-        self.password = password
+        self.may_push = may_push
         self.tokens: dict[str, bool] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 443), Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -44,12 +45,12 @@ class Front:
         self._server.server_close()
 
     def grant(self, authorization: str, scope: str) -> str | None:
-        """A token for ``scope``; ``None`` where pushing was asked for without the job's token."""
+        """A token for ``scope``; ``None`` where pushing was asked for without a token that may."""
         push = "push" in scope
         if push:
             kind, _, text = authorization.partition(" ")
             given = base64.b64decode(text).decode().partition(":")[2] if kind.lower() == "basic" else ""
-            if given != self.password:
+            if not self.may_push(given):
                 return None
         token = secrets.token_hex(16)
         self.tokens[token] = push

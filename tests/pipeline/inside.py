@@ -3,37 +3,66 @@
     unshare --net --mount python -m tests.pipeline.inside FOLDER
 
 FOLDER holds ``workspace`` (a repository with a workflow), ``wheels`` (what requirements/action.txt names)
-and ``scenario.json``. Prints one JSON document.
+and ``scenario.json`` (`Scenario`). Prints one JSON document.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import secrets
 import subprocess
 import sys
 import traceback
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from glassclave_sandbox.services import Services
 from tests.interop.network import raise_loopback
 from tests.pipeline.ghcr import HOST, Front
-from tests.pipeline.runner import Job, StepFailedError, checkout
+from tests.pipeline.github_api import GithubApi
+from tests.pipeline.repositories import ROOT, snapshot
+from tests.pipeline.stand_ins import TAMPERS, Actions, Store
+from tests.pipeline.workflow import IDENTITY, Outcome, Run, StartupError
 from tests.unit.clients.tls import certificate
 
-ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = "Acme/Hello"
 STAND_INS = {
-    "actions/checkout": "the repository is there already",
+    "actions/checkout": "the files of the commit, from a git repository on this machine",
+    "actions/upload-artifact": "the files of one folder, as an archive in memory",
+    "actions/download-artifact": "that archive, unpacked",
     "the package index": "a folder with the files that requirements/action.txt names by hash",
     "ghcr.io": "TLS and tokens as there, before the sandbox's registry without referrers API",
     "Sigstore": "the sandbox's, named by the input trust-config",
     "GitHub's token service": "the sandbox's",
+    "GitHub's API": "jobs and logs of this run, on loopback",
 }
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What a test asks for. ``workflow``: its path in the workspace.
+
+    ``uses``: what `uses:` names our action (then it is this checkout) or our called workflow. ``given``:
+    inputs beyond what the workflow sets. ``repositories``: OWNER/NAME to git repositories beside the
+    workspace's. ``tamper``: what happens to an artifact between two jobs, and to which file. ``judges``:
+    further commands of a consumer, by name; REFERENCE and TRUST stand for the reference and the trust file.
+    """
+
+    workflow: str
+    uses: str = ""
+    ref: str = "refs/heads/main"
+    given: dict[str, str] = field(default_factory=dict)
+    claims: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    repositories: dict[str, str] = field(default_factory=dict)
+    tamper: tuple[str, str] | None = None
+    judges: dict[str, list[str]] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def calls_a_workflow(self) -> bool:
+        return ".yml@" in self.uses
 
 
 def name_the_registry(folder: Path) -> None:
@@ -44,86 +73,88 @@ def name_the_registry(folder: Path) -> None:
     raise_loopback()
 
 
-def job_for(folder: Path, services: Services, scenario: dict[str, Any], trusted: Path, token: str) -> Job:
-    temporary = folder / "runner-temp"
-    temporary.mkdir()
-    claims = {"repository": REPOSITORY, "sha": "5" * 40, **scenario.get("claims", {})}
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder / "home"),
-        "LANG": "C.UTF-8",
-        "TMPDIR": str(temporary),
-        "RUNNER_TEMP": str(temporary),
-        "RUNNER_OS": "Linux",
-        "RUNNER_ARCH": "X64",
-        "CI": "true",
-        "GITHUB_ACTIONS": "true",
-        "GITHUB_WORKSPACE": str(folder / "workspace"),
-        "GITHUB_REPOSITORY": REPOSITORY,
-        "GITHUB_RUN_ID": claims.get("run_id", "777"),
-        "GITHUB_RUN_ATTEMPT": claims.get("run_attempt", "1"),
-        "GITHUB_SHA": claims["sha"],
-        "GITHUB_JOB": "build",
-        "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(folder / "wheels"),
-        "SSL_CERT_FILE": str(trusted),
-        "DOCKER_HOST": "unix:///nonexistent.sock",
-        **services.environment(**claims),
-        **scenario.get("environment", {}),
-    }
-    github = {
-        "repository": REPOSITORY,
-        "actor": "octocat",
-        "token": token,
-        "ref": claims.get("ref", "refs/heads/main"),
-        "ref_name": claims.get("ref", "refs/heads/main").split("/", 2)[2],
-        "sha": claims["sha"],
-        "event_name": claims.get("event_name", "push"),
-        "run_id": "777",
-        "run_attempt": "1",
-    }
-    return Job(
-        workspace=folder / "workspace",
-        temporary=temporary,
-        github=github,
-        environment=environment,
-        actions={scenario["uses"]: ROOT},
-        stand_ins={"actions/checkout": checkout},
-        secrets={"GITHUB_TOKEN": token},
-        with_more={scenario["uses"]: {"trust-config": str(services.trust_config)} | scenario.get("with", {})},
+def run_for(folder: Path, scenario: Scenario, services: Services, api: GithubApi, trusted: Path) -> Run:
+    """The run that a push to the workspace's repository starts."""
+    own = folder / "pushed.git"
+    api.sha = snapshot(folder / "workspace", own)
+    repositories = {name: Path(path) for name, path in scenario.repositories.items()} | {REPOSITORY: own}
+    tamper = None if scenario.tamper is None else TAMPERS[scenario.tamper[0]](scenario.tamper[1])
+    text = services.trust_config.read_text(encoding="utf-8")
+    trust = (
+        {"trust-config-json": text}
+        if scenario.calls_a_workflow
+        else {"trust-config": str(services.trust_config)}
+    )
+    return Run(
+        folder=folder,
+        github={
+            "repository": REPOSITORY,
+            "repository_owner": REPOSITORY.partition("/")[0],
+            "actor": "octocat",
+            "ref": scenario.ref,
+            "ref_name": scenario.ref.split("/", 2)[2],
+            "ref_type": "tag" if scenario.ref.startswith("refs/tags/") else "branch",
+            "sha": api.sha,
+            "event_name": "push",
+            "run_id": str(api.run_id),
+            "run_attempt": str(api.run_attempt),
+            "server_url": "https://github.com",
+            "api_url": api.url,
+        },
+        environment={
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "RUNNER_OS": "Linux",
+            "RUNNER_ARCH": "X64",
+            "CI": "true",
+            "GITHUB_ACTIONS": "true",
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(folder / "wheels"),
+            "SSL_CERT_FILE": str(trusted),
+            "DOCKER_HOST": "unix:///nonexistent.sock",
+            **scenario.environment,
+        },
+        repositories=repositories,
+        services=services,
+        api=api,
+        stand_ins=Actions(repositories, Store(tamper)).all(),
+        actions={} if scenario.calls_a_workflow else {scenario.uses: ROOT},
+        with_more={scenario.uses: trust | scenario.given},
+        left_out=frozenset(scenario.left_out),
+        claims=scenario.claims,
     )
 
 
-def consumer(folder: Path, services: Services, trusted: Path, reference: str) -> dict[str, Any]:
+def consumer(
+    folder: Path, scenario: Scenario, services: Services, trusted: Path, reference: str
+) -> dict[str, Any]:
     """What somebody sees who has the reference and the repository's name."""
     pulled = folder / "pulled"
     pulled.mkdir()
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder / "home"), "SSL_CERT_FILE": str(trusted)}
     signed = services.environment()
     sigstore = {name: value for name, value in signed.items() if name.startswith("SIGSTORE_")}
-    verify = [
-        sys.executable, "-m", "glassclave", "verify", reference, "--repo", REPOSITORY,
-        "--trust-config", str(services.trust_config), "--json",
-    ]  # fmt: skip
+    glassclave = [sys.executable, "-m", "glassclave"]
+    verify = ["verify", "REFERENCE", "--repo", REPOSITORY, "--trust-config", "TRUST", "--json"]
     cosign = [
-        "cosign", "verify", "--offline", reference, "--certificate-identity-regexp",
+        "cosign", "verify", "--offline", "REFERENCE", "--certificate-identity-regexp",
         f"https://github.com/{REPOSITORY}/", "--certificate-oidc-issuer",
         "https://token.actions.githubusercontent.com",
     ]  # fmt: skip
-    log = [
-        sys.executable, "-m", "glassclave", "log", "show", reference, "--repo", REPOSITORY,
-        "--trust-config", str(services.trust_config),
-    ]  # fmt: skip
     policy = folder / "workspace" / "enclave-policy.toml"
-    by_policy = [*verify[:5], "--policy", str(policy), *verify[7:]] if policy.exists() else ["true"]
+    by_policy = ["glassclave", *verify[:2], "--policy", str(policy), *verify[4:]]
+    judges = {
+        "verify": ["glassclave", *verify],
+        "policy": by_policy if policy.exists() else ["true"],
+        "cosign": cosign,
+        "log": ["glassclave", "log", "show", *verify[1:-1]],
+        "oras": ["oras", "pull", "REFERENCE"],
+    } | scenario.judges
     found: dict[str, Any] = {"reference": reference}
-    for name, command, extra in (
-        ("verify", verify, {}),
-        ("log", log, {}),
-        ("policy", by_policy, {}),
-        ("cosign", cosign, sigstore),
-        ("oras", ["oras", "pull", reference], {}),
-    ):
+    names = {"REFERENCE": reference, "TRUST": str(services.trust_config)}
+    for name, (program, *words) in judges.items():
+        command = [*(glassclave if program == "glassclave" else [program]), *(names.get(w, w) for w in words)]
+        extra = sigstore if program == "cosign" else {}
         done = subprocess.run(
             command, cwd=pulled, env=environment | extra, capture_output=True, text=True, check=False
         )
@@ -132,28 +163,45 @@ def consumer(folder: Path, services: Services, trusted: Path, reference: str) ->
     return found
 
 
+def told(run: Run, outcomes: dict[str, Outcome]) -> dict[str, Any]:
+    """What is known of a run when it is over."""
+    jobs = [outcome.job for outcome in run.outcomes if outcome.job is not None]
+    last = list(outcomes.values())[-1]
+    steps = [] if last.job is None else list(last.job.steps.values())
+    log = "\n".join(line for job in jobs for line in job.log)
+    summary = "".join(job.summary for job in jobs)
+    tokens = [job.github["token"] for job in jobs]
+    kept = [path for path in (run.folder / "jobs").rglob("config") if path.parent.name == ".git"]
+    return {
+        "failed": next((outcome.failed for outcome in run.outcomes if outcome.failed), None),
+        "outputs": last.outputs or (steps[-1]["outputs"] if steps else {}),
+        "jobs": {outcome.name: outcome.result for outcome in run.outcomes},
+        "identity": [job.record.name for job in jobs if set(IDENTITY) & set(job.environment)],
+        "log": log.splitlines(),
+        "summary": summary,
+        "leaked": any(token in log + summary for token in tokens),
+        "persisted": [str(path) for path in kept if any(token in path.read_text() for token in tokens)],
+    }
+
+
 def main(folder: Path) -> dict[str, Any]:
-    scenario = json.loads((folder / "scenario.json").read_text(encoding="utf-8"))
+    scenario = Scenario(**json.loads((folder / "scenario.json").read_text(encoding="utf-8")))
     name_the_registry(folder)
     (folder / "tls").mkdir()
     trusted, _ = certificate(folder / "tls", names=(HOST, "localhost"))
-    token = secrets.token_hex(20)
-    with Services(folder / "sandbox", referrers_api=False) as services:
-        front = Front(trusted, services.registry, token)
-        job = job_for(folder, services, scenario, trusted, token)
-        workflow = yaml.safe_load((folder / "workspace" / scenario["workflow"]).read_text(encoding="utf-8"))
-        (steps,) = (job_["steps"] for job_ in workflow["jobs"].values())
-        result: dict[str, Any] = {"failed": None, "outputs": {}}
+    result: dict[str, Any] = {"stand_ins": STAND_INS, "left_out": scenario.left_out}
+    with Services(folder / "sandbox", referrers_api=False) as services, GithubApi(REPOSITORY, "") as api:
+        front = Front(
+            trusted, services.registry, lambda token: api.permissions(token).get("packages") == "write"
+        )
+        run = run_for(folder, scenario, services, api, trusted)
         try:
-            outputs = job.run_steps(steps, {}, None)
-            result["outputs"] = next(iter(reversed(outputs.values())))["outputs"]
-        except StepFailedError as error:
-            result["failed"] = str(error)
-        result |= {"log": job.log, "summary": job.summary, "stand_ins": STAND_INS}
-        result["leaked"] = token in "\n".join(job.log) + job.summary
+            result |= told(run, run.start(scenario.workflow))
+        except StartupError as error:
+            result |= {"failed": str(error), "outputs": {}, "jobs": {}, "leaked": False}
         path = result["outputs"].get("ghcr-artifact-path")
         if path:
-            result["consumer"] = consumer(folder, services, trusted, path)
+            result["consumer"] = consumer(folder, scenario, services, trusted, path)
         result["writes"] = [
             path for method, path, status in services.requests() if method == "PUT" and status == 201
         ]
