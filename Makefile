@@ -1,7 +1,7 @@
 # The doors of the house. `make test` and `make demo` set up all they need; a second run starts at once.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env demo test unit lint type peers first-peers acceptance bench soak bootstrap source-archive example pictures docs requirements clean
+.PHONY: help env demo test unit lint type peers first-peers acceptance bench soak bootstrap source-archive release example pictures docs requirements clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
@@ -64,6 +64,9 @@ bootstrap: env ## kernel and init rebuilt from source, compared byte for byte (S
 source-archive: ## the kernel's exact source, as an asset of a release, into dist/ (INTO=DIR; SOURCE=FILE takes a file)
 	python3 bootstrap/build.py --keep-source $(or $(INTO),dist) $(if $(SOURCE),--source $(SOURCE))
 
+release: ## the wheels and the SBOM of a release, into dist/release (INTO=DIR)
+	bash tools/release.sh $(or $(INTO),dist/release)
+
 example: env ## the example's container image compiled anew, compared byte for byte
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r examples/hello/requirements.txt
 	$(BIN)/python examples/hello/make_layout.py $(ARGS)
@@ -78,7 +81,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements"
 
 requirements: env ## the hashed requirements, from requirements/*.in (UPGRADE=1 takes the newest versions)
-	@for name in runtime action dev bootstrap; do \
+	@for name in runtime action dev bootstrap release; do \
 	  $(UV_COMPILE) $(if $(UPGRADE),--upgrade) -o requirements/$$name.txt requirements/$$name.in || exit 1; done
 	cp requirements/bootstrap.txt examples/hello/requirements.txt
 

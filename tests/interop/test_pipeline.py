@@ -72,10 +72,7 @@ def test_a_workflow_of_the_older_action_works_with_another_uses_line(github: Git
     assert said["writes"][-1].endswith("/manifests/latest")
     assert pcrs["PCR0"] in said["summary"]
     assert f"glassclave verify {verdict['subject']['reference'].replace(':latest', '')}" in said["summary"]
-    assert sorted(said["stand_ins"]) == [
-        "GitHub's API", "GitHub's token service", "Sigstore", "actions/checkout", "actions/download-artifact",
-        "actions/upload-artifact", "ghcr.io", "the package index",
-    ]  # fmt: skip
+    assert {"actions/checkout", "ghcr.io", "Sigstore", "the package index"} <= set(said["stand_ins"])
 
 
 def test_what_init_writes_runs_and_its_policy_accepts_the_result(github: Github) -> None:

@@ -1,7 +1,7 @@
 """A repository that calls our workflow: what is built in one job is signed in another, by our identity.
 
-The harness (``tests/pipeline``) runs every step of ``.github/workflows/build-enclave.yml`` of a commit of what
-lies here, in jobs of their own, with no more rights than `permissions` say.
+The harness (``tests/pipeline``) runs every step of ``.github/workflows/build-enclave.yml``, at a commit of
+what lies here, in jobs of their own, with no more rights than `permissions` say.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def refused(said: dict[str, Any]) -> str:
     """The line that the run's page shows; nothing was pushed."""
     assert said["failed"] is not None
     assert said["writes"] == []
-    return next(line for line in said["failed"].splitlines() if line.startswith("::error title="))
+    failed: str = said["failed"]
+    return next(line for line in failed.splitlines() if line.startswith("::error title="))
 
 
 def test_from_a_push_to_what_a_consumer_accepts(push: Push, our_repository: tuple[Path, str]) -> None:

@@ -31,7 +31,8 @@ STAND_INS = {
     "actions/checkout": "the files of the commit, from a git repository on this machine",
     "actions/upload-artifact": "the files of one folder, as an archive in memory",
     "actions/download-artifact": "that archive, unpacked",
-    "the package index": "a folder with the files that requirements/action.txt names by hash",
+    "pypa/gh-action-pypi-publish": "takes wheels from a job with identity and environment",
+    "the package index": "a folder with the files that hashed requirements name",
     "ghcr.io": "TLS and tokens as there, before the sandbox's registry without referrers API",
     "Sigstore": "the sandbox's, named by the input trust-config",
     "GitHub's token service": "the sandbox's",
@@ -45,8 +46,9 @@ class Scenario:
 
     ``uses``: what `uses:` names our action (then it is this checkout) or our called workflow. ``given``:
     inputs beyond what the workflow sets. ``repositories``: OWNER/NAME to git repositories beside the
-    workspace's. ``tamper``: what happens to an artifact between two jobs, and to which file. ``judges``:
-    further commands of a consumer, by name; REFERENCE and TRUST stand for the reference and the trust file.
+    workspace's. ``left_out``, ``jobs_left_out``: what is not run here, by name. ``tamper``: what happens to
+    an artifact between two jobs, and to which file. ``judges``: further commands of a consumer, by name;
+    REFERENCE and TRUST stand for the reference and the trust file.
     """
 
     workflow: str
@@ -59,10 +61,11 @@ class Scenario:
     tamper: tuple[str, str] | None = None
     judges: dict[str, list[str]] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    jobs_left_out: tuple[str, ...] = ()
 
     @property
     def calls_a_workflow(self) -> bool:
-        return ".yml@" in self.uses
+        return self.uses.partition("@")[0].endswith(".yml")
 
 
 def name_the_registry(folder: Path) -> None:
@@ -73,12 +76,17 @@ def name_the_registry(folder: Path) -> None:
     raise_loopback()
 
 
-def run_for(folder: Path, scenario: Scenario, services: Services, api: GithubApi, trusted: Path) -> Run:
-    """The run that a push to the workspace's repository starts."""
-    own = folder / "pushed.git"
-    api.sha = snapshot(folder / "workspace", own)
-    repositories = {name: Path(path) for name, path in scenario.repositories.items()} | {REPOSITORY: own}
+def actions_for(folder: Path, scenario: Scenario) -> Actions:
+    """GitHub's own actions, with what they find and leave."""
+    repositories = {name: Path(path) for name, path in scenario.repositories.items()}
     tamper = None if scenario.tamper is None else TAMPERS[scenario.tamper[0]](scenario.tamper[1])
+    return Actions(repositories | {REPOSITORY: folder / "pushed.git"}, Store(tamper))
+
+
+def run_for(
+    folder: Path, scenario: Scenario, services: Services, api: GithubApi, trusted: Path, actions: Actions
+) -> Run:
+    """The run that a push to the workspace's repository starts."""
     text = services.trust_config.read_text(encoding="utf-8")
     trust = (
         {"trust-config-json": text}
@@ -114,13 +122,14 @@ def run_for(folder: Path, scenario: Scenario, services: Services, api: GithubApi
             "DOCKER_HOST": "unix:///nonexistent.sock",
             **scenario.environment,
         },
-        repositories=repositories,
+        repositories=actions.repositories,
         services=services,
         api=api,
-        stand_ins=Actions(repositories, Store(tamper)).all(),
+        stand_ins=actions.all(),
         actions={} if scenario.calls_a_workflow else {scenario.uses: ROOT},
         with_more={scenario.uses: trust | scenario.given},
         left_out=frozenset(scenario.left_out),
+        jobs_left_out=frozenset(scenario.jobs_left_out),
         claims=scenario.claims,
     )
 
@@ -189,17 +198,22 @@ def main(folder: Path) -> dict[str, Any]:
     name_the_registry(folder)
     (folder / "tls").mkdir()
     trusted, _ = certificate(folder / "tls", names=(HOST, "localhost"))
-    result: dict[str, Any] = {"stand_ins": STAND_INS, "left_out": scenario.left_out}
+    left_out = [*scenario.left_out, *(f"the job {name}" for name in scenario.jobs_left_out)]
+    result: dict[str, Any] = {"stand_ins": STAND_INS, "left_out": left_out}
     with Services(folder / "sandbox", referrers_api=False) as services, GithubApi(REPOSITORY, "") as api:
         front = Front(
             trusted, services.registry, lambda token: api.permissions(token).get("packages") == "write"
         )
-        run = run_for(folder, scenario, services, api, trusted)
+        api.sha = snapshot(folder / "workspace", folder / "pushed.git")
+        actions = actions_for(folder, scenario)
+        run = run_for(folder, scenario, services, api, trusted, actions)
         try:
             result |= told(run, run.start(scenario.workflow))
         except StartupError as error:
             result |= {"failed": str(error), "outputs": {}, "jobs": {}, "leaked": False}
-        path = result["outputs"].get("ghcr-artifact-path")
+        result["published"] = actions.published
+        path = next((o.outputs["path"] for o in run.outcomes if o.outputs.get("path")), None)
+        path = path or result["outputs"].get("ghcr-artifact-path")
         if path:
             result["consumer"] = consumer(folder, scenario, services, trusted, path)
         result["writes"] = [

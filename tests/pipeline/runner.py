@@ -53,6 +53,8 @@ class Job:
     left_out: frozenset[str] = frozenset()
     """Names of steps that are not run here; every one of them is printed."""
     record: JobRecord = field(default_factory=lambda: JobRecord(1, "job"))
+    deployment: str = ""
+    """The environment that the job deploys to, in GitHub's sense of the word."""
     log: list[str] = field(default_factory=list)
     summary: str = ""
     steps: dict[str, Any] = field(default_factory=dict)

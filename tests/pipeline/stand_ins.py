@@ -50,9 +50,12 @@ class Actions:
 
     repositories: Mapping[str, Path]
     store: Store
+    published: dict[str, str] = field(default_factory=dict)
+    """What reached the package index: a file's name to its SHA-256."""
 
     def all(self) -> dict[str, StandIn]:
         return {
+            "pypa/gh-action-pypi-publish": self.publish,
             "actions/checkout": self.checkout,
             "actions/upload-artifact": self.upload,
             "actions/download-artifact": self.download,
@@ -67,25 +70,24 @@ class Actions:
             raise StepFailedError("##[error]Not found: the token may not read this repository (contents)")
         wanted = given.get("ref") or (job.github["sha"] if own else "HEAD")
         source = self.repositories[repository]
-        git = ["git", "-C", str(source)]
-        found = subprocess.run(
-            [*git, "rev-parse", "--verify", f"{wanted}^{{commit}}"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if found.returncode:
-            raise StepFailedError(f"##[error]{repository} has no {wanted}")
         place = (job.workspace / given.get("path", ".")).resolve()
         if not place.is_relative_to(job.workspace.resolve()):
             raise StepFailedError(f"##[error]{place} is outside of the workspace")
         place.mkdir(parents=True, exist_ok=True)
-        commit = found.stdout.strip()
-        packed = subprocess.run([*git, "archive", commit], capture_output=True, check=True).stdout
-        subprocess.run(["tar", "-x", "-C", place], input=packed, check=True)
-        configuration = place / ".git" / "config"
-        configuration.parent.mkdir(exist_ok=True)
-        kept = given.get("persist-credentials", "true") != "false"
-        configuration.write_text(f"# {job.github['token']}\n" if kept else "# no token\n", encoding="utf-8")
-        return {"commit": commit, "ref": wanted}
+        git = ["git", "-C", str(place), "-c", "advice.detachedHead=false", "-c", "safe.directory=*"]
+        steps: tuple[list[str], ...] = (
+            ["init", "--quiet"],
+            ["fetch", "--quiet", "--no-tags", "--depth=1", f"file://{source.resolve()}", wanted],
+            ["checkout", "--quiet", "--force", "FETCH_HEAD"],
+        )
+        for step in steps:
+            done = subprocess.run([*git, *step], capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise StepFailedError(f"##[error]{repository} has no {wanted}: {done.stderr}")
+        if given.get("persist-credentials", "true") != "false":
+            subprocess.run([*git, "config", "http.extraheader", job.github["token"]], check=True)
+        found = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        return {"commit": found.stdout.strip(), "ref": wanted}
 
     def upload(self, job: Job, given: Mapping[str, str]) -> dict[str, str]:
         """The files below one folder, without hidden ones."""
@@ -134,6 +136,19 @@ class Actions:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             archive.extractall(place)
         return {"download-path": str(place)}
+
+    def publish(self, job: Job, given: Mapping[str, str]) -> dict[str, str]:
+        """Trusted publishing: only wheels, and only where the job has an identity and an environment."""
+        _known("gh-action-pypi-publish", given, "packages-dir", "attestations", "print-hash", "verbose")
+        if job.permissions.get("id-token") != "write" or not job.deployment:
+            raise StepFailedError(
+                "##[error]Trusted publishing exchange failure: no identity, or no environment"
+            )
+        for path in sorted((job.workspace / given.get("packages-dir", "dist")).iterdir()):
+            if path.suffix != ".whl":
+                raise StepFailedError(f"##[error]InvalidDistribution: {path.name}")
+            self.published[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        return {}
 
 
 def flip_a_byte(name: str) -> Tamper:

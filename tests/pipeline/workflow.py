@@ -25,7 +25,7 @@ from tests.pipeline.runner import Job, StandIn, StepFailedError
 LEVELS = ("none", "read", "write")
 JOB_KEYS = {
     "name", "needs", "if", "runs-on", "permissions", "outputs", "env", "steps", "timeout-minutes",
-    "concurrency", "environment",
+    "concurrency", "environment", "container",
 }  # fmt: skip
 CALL_KEYS = {"name", "needs", "if", "permissions", "uses", "with", "secrets"}
 IDENTITY = ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
@@ -75,6 +75,8 @@ class Run:
     actions: Mapping[str, Path] = field(default_factory=dict)
     with_more: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     left_out: frozenset[str] = frozenset()
+    jobs_left_out: frozenset[str] = frozenset()
+    """Keys of jobs of the first workflow that count as done here, without outputs."""
     claims: Mapping[str, str] = field(default_factory=dict)
     """Claims that somebody's token has otherwise."""
     outcomes: list[Outcome] = field(default_factory=list)
@@ -161,7 +163,9 @@ class _Level:
             fine = all(outcome.result == "success" for outcome in needed)
             state = {"needs": known, STATUS: "success" if fine else "failure"}
             name = f"{self.prefix}{job.get('name', key)}"
-            if not holds(job.get("if", True), context | state):
+            if not self.prefix and key in self.started.jobs_left_out:
+                done[key] = Outcome(name, "success")
+            elif not holds(job.get("if", True), context | state):
                 done[key] = Outcome(name, "skipped")
                 self.started.outcomes.append(done[key])
             elif "uses" in job:
@@ -244,7 +248,7 @@ class _Level:
                 "TMPDIR": str(temporary),
                 "RUNNER_TEMP": str(temporary),
                 "GITHUB_WORKSPACE": str(workspace),
-                **self.identity(permissions),
+                **self.identity(permissions, described.get("environment", "")),
                 **env,
             },
             permissions=permissions,
@@ -254,6 +258,7 @@ class _Level:
             needs=context["needs"],
             with_more=run.with_more,
             left_out=run.left_out,
+            deployment=described.get("environment", ""),
             record=record,
         )
         own = {"needs": job.needs, **job.context(context["inputs"])}
@@ -264,7 +269,7 @@ class _Level:
         job.say("".join(f"{scope}: {level}\n" for scope, level in permissions.items()) + "##[endgroup]")
         return job
 
-    def identity(self, permissions: Mapping[str, str]) -> dict[str, str]:
+    def identity(self, permissions: Mapping[str, str], deployment: str) -> dict[str, str]:
         """Where a job asks for a token, if it may: with the claims of its own workflow file."""
         if permissions.get("id-token") != "write":
             return {}
@@ -278,6 +283,7 @@ class _Level:
             "workflow_sha": top.sha,
             "job_workflow_ref": self.source.name,
             "job_workflow_sha": self.source.sha,
+            **({"environment": deployment} if deployment else {}),
             **self.started.claims,
         }
         environment = self.started.services.environment(**claims)

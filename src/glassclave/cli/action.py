@@ -242,6 +242,7 @@ def summary() -> None:
     """Write the job's summary."""
     from glassclave.bootstrap import lookup_pcr1
     from glassclave.flows.build import measurements_file
+    from glassclave.provenance.claims import Claims, foreign_signer
     from glassclave.provenance.predicate import parse_predicate
     from glassclave.report.summary import JobSummary, summary_markdown
 
@@ -268,6 +269,7 @@ def summary() -> None:
                 repository=os.environ.get("GITHUB_REPOSITORY", "OWNER/NAME"),
                 reference=pushed.get("reference"),
                 log_index=pushed.get("logIndex"),
+                signer=foreign_signer(Claims(**pushed.get("claims", {}))),
                 twice=f"Built twice in different surroundings: {said}." if twice else None,
             )
         ),

@@ -54,6 +54,7 @@ def command(
     from glassclave.flows.publish import PublishRequest, publish_image, push_unsigned
     from glassclave.flows.read_back import read_back
     from glassclave.oci.reference import parse_reference
+    from glassclave.provenance.claims import foreign_signer
     from glassclave.report.records import json_text
 
     request = PublishRequest(
@@ -110,11 +111,14 @@ def command(
             )
         )
         return
+    signer = foreign_signer(published.claims)
+    signed_by = f" --signer-workflow {shlex.quote(signer)}" if signer else ""
     trusting = f" --trust-config {shlex.quote(trust_config)}" if trust_config else ""
     click.echo(f"published  {published.reference}")
     click.echo(f"log index  {published.log_index}")
     click.echo(
-        f"next: glassclave verify {shlex.quote(str(published.reference))} --repo {repository}{trusting}"
+        f"next: glassclave verify {shlex.quote(str(published.reference))} --repo {repository}"
+        f"{signed_by}{trusting}"
     )
 
 

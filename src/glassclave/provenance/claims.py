@@ -203,3 +203,12 @@ def split_workflow_uri(uri: str) -> WorkflowUri | None:
     if path == uri or not at or not ref or len(parts) != 3 or not all(parts):
         return None
     return WorkflowUri(repository="/".join(parts[:2]), path=parts[2], ref=ref)
+
+
+def foreign_signer(claims: Claims) -> str | None:
+    """``OWNER/NAME/PATH`` of the workflow that signed, where another repository than the run's has it."""
+    repository = repository_of(claims.source_repository_uri or "")
+    signer = split_workflow_uri(claims.build_signer_uri or "")
+    if repository is None or signer is None or signer.repository.lower() == repository.lower():
+        return None
+    return f"{signer.repository}/{signer.path}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,10 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~-])")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSummary:
-    """``reference``: by digest, ``None``: nothing was pushed. ``log_index``: ``None`` where not signed."""
+    """``reference``: by digest, ``None``: nothing was pushed. ``log_index``: ``None`` where not signed.
+
+    ``signer``: the workflow that signed, as ``OWNER/NAME/PATH``, where another repository has it.
+    """
 
     image: str
     size: int
@@ -27,6 +31,7 @@ class JobSummary:
     repository: str
     reference: str | None = None
     log_index: int | None = None
+    signer: str | None = None
     twice: str | None = None
     warnings: Sequence[str] = ()
 
@@ -63,12 +68,21 @@ def _published(job: JobSummary) -> list[str]:
         " transparency log. Anybody can check it:",
         "",
         "```sh",
-        f"glassclave verify {_code(job.reference)} --repo {_code(job.repository)}",
+        f"glassclave verify {_code(job.reference)} --repo {_code(job.repository)}{_signer(job)}",
         f"cosign verify {_code(job.reference)} \\",
-        f"  --certificate-identity-regexp '^https://github.com/{_code(re.escape(job.repository))}/' \\",
+        f"  --certificate-identity-regexp '^https://github.com/{_code(_identity(job))}' \\",
         "  --certificate-oidc-issuer https://token.actions.githubusercontent.com",
         "```",
     ]
+
+
+def _signer(job: JobSummary) -> str:
+    """What a consumer has to add, whose demand is that the repository's own workflow signed."""
+    return "" if job.signer is None else f" --signer-workflow {_code(shlex.quote(job.signer))}"
+
+
+def _identity(job: JobSummary) -> str:
+    return f"{re.escape(job.repository)}/" if job.signer is None else f"{re.escape(job.signer)}@"
 
 
 def _outside(container: ContainerClaim | None) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -126,3 +127,85 @@ def test_warnings_are_announced_where_a_runner_reads(
     with pytest.raises(SystemExit):
         main(["build", f"oci:{layout}", "-o", str(runner / "a.eif")])
     assert "::warning title=build.process.absent::" in capsys.readouterr().err
+
+
+@pytest.fixture
+def built(runner: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a job that builds leaves for the next step: an image, and what stands beside it."""
+    layout = write_layout(runner / "layout", [{"app": Entry(b"x", 0o644)}], {"Cmd": ["/app"]})
+    image = runner / "workspace" / "enclave.eif"
+    with pytest.raises(SystemExit):
+        main(["build", f"oci:{layout}", "-o", str(image)])
+    (runner / "workspace" / "enclave.info.json").write_text("{}")
+    assert step("check") == 0
+    (runner / "temp" / "glassclave" / "build.json").write_text('{"twice": {"sameBytes": true}}')
+    return image
+
+
+def outputs(runner: Path) -> dict[str, str]:
+    lines = (runner / "GITHUB_OUTPUT").read_text().splitlines()
+    return {name: value for name, _, value in (line.partition("=") for line in lines)}
+
+
+def arrive(runner: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The next job: a workspace with nothing in it, and what was downloaded."""
+    said = outputs(runner)
+    arrived = runner / "arrived"
+    shutil.copytree(said["folder"], arrived)
+    shutil.rmtree(runner / "workspace")
+    (runner / "workspace").mkdir()
+    monkeypatch.setenv("GLASSCLAVE_ARRIVED", str(arrived))
+    monkeypatch.setenv("GLASSCLAVE_FILES", said["files"])
+    monkeypatch.setenv("GLASSCLAVE_TWICE", said["twice"])
+    return arrived
+
+
+def test_one_job_hands_over_and_the_next_takes_over(
+    built: Path, runner: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = built.read_bytes()
+    assert step("hand-over") == 0
+    arrive(runner, monkeypatch)
+    assert step("take-over") == 0
+    assert built.read_bytes() == before
+    assert len(outputs(runner)["pcr0"]) == 96
+    assert step("summary") == 0
+    said = (runner / "GITHUB_STEP_SUMMARY").read_text()
+    assert outputs(runner)["pcr0"] in said
+    assert "Built twice in different surroundings: the same bytes." in said
+
+
+def test_what_arrives_otherwise_is_not_laid_out(
+    built: Path, runner: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert step("hand-over") == 0
+    arrived = arrive(runner, monkeypatch)
+    data = (arrived / "enclave.eif").read_bytes()
+    (arrived / "enclave.eif").write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    capsys.readouterr()
+    assert step("take-over") == 1
+    assert "::error title=action.arrival.changed::enclave.eif is not what was sent" in capsys.readouterr().err
+    assert not built.exists()
+
+
+def test_the_job_that_signs_compares_the_expected_pcrs_itself(
+    built: Path, runner: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert step("hand-over") == 0
+    arrive(runner, monkeypatch)
+    monkeypatch.setenv("INPUT_EXPECTED_PCRS", f"PCR0={'0' * 96}")
+    assert step("check") == 0
+    assert step("take-over") == 1
+    assert "::error title=action.pcr.mismatch::" in capsys.readouterr().err
+
+
+def test_a_sigstore_can_come_as_text(runner: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INPUT_TRUST_CONFIG_JSON", '{"mediaType": "x"}')
+    assert step("check") == 0
+    kept = json.loads((runner / "temp" / "glassclave" / "request.json").read_bytes())
+    assert Path(kept["INPUT_TRUST_CONFIG"]).read_text() == '{"mediaType": "x"}'
+
+
+def test_a_log_needs_something_that_was_pushed(runner: Path) -> None:
+    assert step("check") == 0
+    assert step("attach-log") == 1

@@ -9,7 +9,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from glassclave.errors import GlassclaveError
-from glassclave.provenance.claims import ARC, WorkflowUri, parse_claims, repository_of, split_workflow_uri
+from glassclave.provenance.claims import (
+    ARC,
+    Claims,
+    WorkflowUri,
+    foreign_signer,
+    parse_claims,
+    repository_of,
+    split_workflow_uri,
+)
 
 SIGNER = "https://github.com/acme/hello/.github/workflows/build.yml@refs/heads/main"
 AT = datetime(2026, 11, 23, tzinfo=UTC)
@@ -174,3 +182,22 @@ def test_repository_addresses() -> None:
         "acme/hello",
     ):
         assert repository_of(wrong) is None
+
+
+@pytest.mark.parametrize(
+    ("repository", "signer", "found"),
+    [
+        ("acme/hello", "acme/hello/.github/workflows/a.yml@refs/heads/main", None),
+        ("Acme/Hello", "acme/hello/.github/workflows/a.yml@refs/heads/main", None),
+        ("acme/hello", "acme/builder/.github/workflows/a.yml@v1", "acme/builder/.github/workflows/a.yml"),
+        ("acme/hello", "", None),
+        ("", "acme/builder/.github/workflows/a.yml@v1", None),
+    ],
+)
+def test_who_signed_from_elsewhere(repository: str, signer: str, found: str | None) -> None:
+    claims = Claims(
+        source_repository_uri=f"https://github.com/{repository}",
+        build_signer_uri=f"https://github.com/{signer}",
+    )
+    assert foreign_signer(claims) == found
+    assert foreign_signer(Claims()) is None

@@ -35,6 +35,13 @@ def test_everything_a_reader_needs() -> None:
     assert "added: https://example.org/x" in said
 
 
+def test_a_signer_elsewhere_is_named_in_the_commands() -> None:
+    signer = "acme/glassclave/.github/workflows/build-enclave.yml"
+    said = summary_markdown(replace(JOB, signer=signer))
+    assert f"--repo acme/hello --signer-workflow {signer}\n" in said
+    assert r"'^https://github.com/acme/glassclave/\.github/workflows/build\-enclave\.yml@'" in said
+
+
 def test_what_was_not_done_is_said() -> None:
     assert "Nothing was pushed." in summary_markdown(replace(JOB, reference=None, log_index=None))
     assert "**Not signed: nobody can judge it.**" in summary_markdown(replace(JOB, log_index=None))
