@@ -105,7 +105,8 @@ def test_a_tag_becomes_an_image_wheels_and_an_sbom_the_same_ones_twice(
     # Again, in another folder, under another umask and time zone.
     again = release(
         place / "two", wheels, release_wheels, 0o077,
-        jobs_left_out=(*ELSEWHERE, "image"), environment={"PIP_FIND_LINKS": release_wheels, "TZ": "Asia/Tokyo"},
+        jobs_left_out=(*ELSEWHERE, "image"),
+        environment={"PIP_FIND_LINKS": release_wheels, "TZ": "Asia/Tokyo"},
     )  # fmt: skip
     assert again["failed"] is None, again["failed"]
     assert files(place / "two") == made
