@@ -8,7 +8,7 @@ import json
 import secrets
 import string
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +20,12 @@ from glassclave.clients.registry import Registry as RegistryClient
 from glassclave.flows.log import LogArchive, load_archive
 from glassclave.flows.log_referrer import push_log
 from glassclave.oci.log_artifact import LOG_ARTIFACT_TYPE
-from glassclave.oci.manifest import INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, Descriptor, build_index
+from glassclave.oci.manifest import MANIFEST_MEDIA_TYPE, Descriptor
 from glassclave.oci.reference import parse_reference
-from glassclave.oci.referrers import fallback_tag, find_referrers
 from glassclave_sandbox.services import Services
 from tests.interop.peers import Registry
 from tests.interop.test_publish_verify import REPOSITORY, World
+from tests.pipeline.swap import list_only
 
 pytestmark = pytest.mark.interop
 
@@ -147,21 +147,16 @@ def push_beside(kept: Kept, log: LogArchive) -> None:
     push_log(registry, reference, Descriptor(MANIFEST_MEDIA_TYPE, stored.digest, len(stored.data)), log)
 
 
-def list_only(kept: Kept, keep: Callable[[Descriptor], bool]) -> None:
+def drop_log(kept: Kept) -> None:
     """What a publisher does who regrets: the list of referrers is theirs to write."""
     registry = RegistryClient(DockerConfig({}))
-    reference = parse_reference(kept.reference)
-    digest = reference.digest or ""
-    left = [entry for entry in find_referrers(registry, reference, digest) if keep(entry)]
-    registry.push_manifest(reference, fallback_tag(digest), build_index(left), INDEX_MEDIA_TYPE)
-
-
-def is_no_log(entry: Descriptor) -> bool:
-    return entry.artifact_type != LOG_ARTIFACT_TYPE
+    list_only(
+        registry, parse_reference(kept.reference), lambda entry: entry.artifact_type != LOG_ARTIFACT_TYPE
+    )
 
 
 def test_a_log_that_is_gone_is_said(kept: Kept, tmp_path: Path) -> None:
-    list_only(kept, is_no_log)
+    drop_log(kept)
     assert kept.verify() == (1, {"log.missing": "fail"})
     done = kept.log("verify")
     assert (done.returncode, "log.missing" in done.stdout) == (1, True)
@@ -178,7 +173,7 @@ def test_a_log_that_is_gone_is_said(kept: Kept, tmp_path: Path) -> None:
 
 def test_another_log_in_its_place_is_said(kept: Kept) -> None:
     archive = load_archive(kept.world.folder / "kept")
-    list_only(kept, is_no_log)
+    drop_log(kept)
     changed = archive.record_file.replace(b'"masks": 1', b'"masks": 0')
     assert changed != archive.record_file
     push_beside(kept, LogArchive(changed, archive.text_file, archive.record))
@@ -187,7 +182,7 @@ def test_another_log_in_its_place_is_said(kept: Kept) -> None:
 
 def test_another_text_behind_the_signed_record_is_said(kept: Kept) -> None:
     archive = load_archive(kept.world.folder / "kept")
-    list_only(kept, is_no_log)
+    drop_log(kept)
     text = decompress(archive.text_file, archive.record.text_size)
     assert text.count(b"STEP 1/3") == 1
     push_beside(

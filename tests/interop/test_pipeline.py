@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,7 @@ jobs:
           artifact-tag: latest
           github-token: ${{{{ secrets.GITHUB_TOKEN }}}}
 """
+VERIFY = ["glassclave", "verify", "REFERENCE", "--repo", "Acme/Hello", "--trust-config", "TRUST", "--json"]
 
 
 def test_a_workflow_of_the_older_action_works_with_another_uses_line(github: Github) -> None:
@@ -103,3 +105,26 @@ def test_wrong_requests_are_said_where_the_run_shows_them(
     error = next(line for line in said["failed"].splitlines() if line.startswith("::error title="))
     assert message in error
     assert said["writes"] == []
+
+
+def judged(said: dict[str, Any]) -> tuple[int, list[str]]:
+    """Exit status of the consumer's `verify`, and the codes of what failed."""
+    done = said["consumer"]["verify"]
+    checks = json.loads(done["out"])["checks"]
+    return done["status"], [check["code"] for check in checks if check["status"] == "fail"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"claims": {"event_name": "pull_request"}}, "identity.trigger.not-allowed"),
+        ({"claims": {"runner_environment": "self-hosted"}}, "identity.runner.not-github-hosted"),
+        ({"swap_log": True}, "log.digest.mismatch"),
+        ({"judges": {"verify": [*VERIFY, "--source-digest", "5" * 40]}}, "identity.source-digest.mismatch"),
+    ],
+)
+def test_each_change_is_refused_for_a_reason_of_its_own(
+    github: Github, change: dict[str, Any], code: str
+) -> None:
+    said = github.push(workflow=github.write_workflow(WORKFLOW), uses=ACTION, **change)
+    assert judged(said) == (1, [code])

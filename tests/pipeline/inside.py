@@ -23,6 +23,7 @@ from tests.pipeline.ghcr import HOST, Front
 from tests.pipeline.github_api import GithubApi
 from tests.pipeline.repositories import ROOT, snapshot
 from tests.pipeline.stand_ins import TAMPERS, Actions, Store
+from tests.pipeline.swap import swap_log
 from tests.pipeline.workflow import IDENTITY, Outcome, Run, StartupError
 from tests.unit.clients.tls import certificate
 
@@ -49,6 +50,8 @@ class Scenario:
     workspace's. ``left_out``, ``jobs_left_out``: what is not run here, by name. ``tamper``: what happens to
     an artifact between two jobs, and to which file. ``judges``: further commands of a consumer, by name;
     REFERENCE and TRUST stand for the reference and the trust file.
+    ``images``: what the registry has before, as NAME:TAG to a layout with that image as ``base``.
+    ``swap_log``: whether the publisher puts another log in the place of the signed one afterwards.
     """
 
     workflow: str
@@ -62,6 +65,8 @@ class Scenario:
     judges: dict[str, list[str]] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     jobs_left_out: tuple[str, ...] = ()
+    images: dict[str, str] = field(default_factory=dict)
+    swap_log: bool = False
 
     @property
     def calls_a_workflow(self) -> bool:
@@ -204,6 +209,12 @@ def main(folder: Path) -> dict[str, Any]:
         front = Front(
             trusted, services.registry, lambda token: api.permissions(token).get("packages") == "write"
         )
+        for name, layout in scenario.images.items():
+            copied = ["oras", "cp", "--from-oci-layout", f"{layout}:base", "--to-plain-http"]
+            home = os.environ | {"HOME": str(folder / "home")}
+            subprocess.run(
+                [*copied, f"{services.registry}/{name}"], env=home, check=True, capture_output=True
+            )
         api.sha = snapshot(folder / "workspace", folder / "pushed.git")
         actions = actions_for(folder, scenario)
         run = run_for(folder, scenario, services, api, trusted, actions)
@@ -214,6 +225,8 @@ def main(folder: Path) -> dict[str, Any]:
         result["published"] = actions.published
         path = next((o.outputs["path"] for o in run.outcomes if o.outputs.get("path")), None)
         path = path or result["outputs"].get("ghcr-artifact-path")
+        if path and scenario.swap_log:
+            swap_log(path.replace(HOST, services.registry, 1))
         if path:
             result["consumer"] = consumer(folder, scenario, services, trusted, path)
         result["writes"] = [

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from glassclave.clients.builders import choose_builder
+from glassclave.clients.builders.buildah import open_files
 from glassclave.clients.builders.run import run_program
 from glassclave.errors import UnavailableError
 from glassclave.image.container import ContainerBuild, ContainerBuilder, OnLine
@@ -80,6 +81,7 @@ def test_buildah(tmp_path: Path) -> None:
     assert [generic(command) for command in run.commands] == [
         [
             program, "bud", "--format", "oci", "--no-cache", "--layers=false", "--timestamp", "315532800",
+            "--ulimit", f"nofile={open_files()}:{open_files()}",
             *ASKED, "-t", "IMAGE", "-f", "/src/D", "/src",
         ],
         [program, "push", "IMAGE", "oci:/out/layout:build"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,13 @@ from glassclave.image.dockerfile import BaseImage
 _VERSION = re.compile(r"buildah version (\S+)")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 TAG = "build"
+_OPEN_FILES = 65536
+
+
+def open_files() -> int:
+    """How many files a step of a build may have open: 65,536, or as many as this process may."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,8 @@ class Buildah:
     def build_command(self, request: ContainerBuild, image: str) -> list[str]:
         """Times of layers and image constant, nothing taken from a cache of earlier builds."""
         options = ["--format", "oci", "--no-cache", "--layers=false", "--timestamp", str(CONSTANT_TIME)]
+        # Its own default is 1,024, which compilers exceed; docker's is far more.
+        options += ["--ulimit", f"nofile={open_files()}:{open_files()}"]
         options += common_options(request)
         return [
             self.program, "bud", *options, "-t", image, "-f", str(request.file), str(request.context),
