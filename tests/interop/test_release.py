@@ -123,6 +123,7 @@ def test_a_tag_that_is_not_the_version_releases_nothing(
     assert said["published"] == {}
 
 
+@pytest.mark.acceptance
 def test_a_wheel_that_changes_between_the_jobs_is_not_published(
     place: Path, wheels: Path, release_wheels: str
 ) -> None:

@@ -248,6 +248,7 @@ class _Level:
                 "TMPDIR": str(temporary),
                 "RUNNER_TEMP": str(temporary),
                 "GITHUB_WORKSPACE": str(workspace),
+                "RUNNER_NAME": record.runner_name,
                 **self.identity(permissions, described.get("environment", "")),
                 **env,
             },

@@ -40,13 +40,15 @@ class RunStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunJob:
-    """A job of a run. ``text``: its whole log, ``None`` where each step has its own."""
+    """A job of a run. ``text``: its whole log, ``None`` where each step has its own; ``runner``: the name of
+    the machine that runs it, where that is known."""
 
     name: str
     job_id: int | None
     conclusion: str | None
     steps: tuple[RunStep, ...]
     text: bytes | None = None
+    runner: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

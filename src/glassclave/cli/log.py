@@ -113,7 +113,7 @@ def _from_api(run: Run, jobs: tuple[str, ...]) -> LogArchive:
             hint="env: GITHUB_TOKEN: ${{ github.token }}, in a job with actions: read",
         )
     api = GithubApi(token, address=os.environ.get("GITHUB_API_URL") or PUBLIC_API)
-    return collect_run(run, jobs, api=api, scanner=SecretScanner())
+    return collect_run(run, jobs, api=api, scanner=SecretScanner(), runner=os.environ.get("RUNNER_NAME"))
 
 
 def _step_file(pair: str) -> tuple[str, bytes]:

@@ -139,6 +139,7 @@ def _job(fields: Fields) -> RunJob:
         job_id=fields.integer("id", least=1),
         conclusion=_ended(fields),
         steps=tuple(sorted((_step(step) for step in steps), key=lambda step: step.number)),
+        runner=fields.optional_text("runner_name", limit=1024),
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from glassclave.digests import parse_hex
 from glassclave.errors import ParseError, UsageError
+from glassclave.flows.build import measurements_file
 from glassclave.oci.reference import Reference, parse_reference
 from glassclave.results import PCR_SIZE
 
@@ -99,11 +100,17 @@ def parse_request(environment: Mapping[str, str]) -> ActionRequest:
             raise _wrong(name, "is true and nothing is pushed", "set enable-ghcr-push: true as well")
     workspace = Path(environment.get("GITHUB_WORKSPACE", "."))
     context = workspace / inputs.text("docker-build-context-path", ".")
+    eif, info = (
+        workspace / inputs.name(*pair)
+        for pair in (("eif-file-name", "enclave.eif"), ("eif-info-file-name", "enclave.info.json"))
+    )
+    if info in (eif, measurements_file(eif)):
+        raise _wrong("eif-info-file-name", "is the name of another file of the build", "write another name")
     return ActionRequest(
         context=context,
         dockerfile=_dockerfile(context, workspace, inputs.text("dockerfile-path", "Dockerfile")),
-        eif=workspace / inputs.name("eif-file-name", "enclave.eif"),
-        info=workspace / inputs.name("eif-info-file-name", "enclave.info.json"),
+        eif=eif,
+        info=info,
         reference=_reference(inputs, environment) if push else None,
         sign=sign,
         annotate=annotate,

@@ -74,16 +74,19 @@ class LogArchive:
         return BuildLogClaim(size=len(self.record_file), sha256=record_digest(self.record_file))
 
 
-def collect_run(run: Run, wanted: Sequence[str], *, api: JobLogs, scanner: Scanner) -> LogArchive:
+def collect_run(
+    run: Run, wanted: Sequence[str], *, api: JobLogs, scanner: Scanner, runner: str | None = None
+) -> LogArchive:
     """The logs of the jobs named, of all that have ended where none is. A name matches whole, or behind the
-    last ``/`` of a job of a called workflow (``caller / build``).
+    last ``/`` of a job of a called workflow (``caller / build``). Where a run calls that workflow several
+    times, ``runner``, the name of the machine that asks, says in which of the calls the job is.
 
     Raises `UsageError` ``log.job.*``, `RefusedError` ``log.secret``, and the API's errors.
     """
     jobs = api.list_jobs(run.repository, run.run_id, run.attempt)
     chosen = [job for job in jobs if job.conclusion is not None]
     if wanted:
-        chosen = [_named(jobs, name) for name in wanted]
+        chosen = [_named(jobs, name, _call_of(jobs, runner)) for name in wanted]
     logged = [
         RunJob(
             name=job.name,
@@ -98,10 +101,18 @@ def collect_run(run: Run, wanted: Sequence[str], *, api: JobLogs, scanner: Scann
     return archive(collect_jobs(run, "github-api", logged), scanner)
 
 
-def _named(jobs: Sequence[RunJob], name: str) -> RunJob:
+def _call_of(jobs: Sequence[RunJob], runner: str | None) -> str | None:
+    """What stands before the names of all jobs of the call that asks: a machine runs one job at a time."""
+    own = [job for job in jobs if job.conclusion is None and runner and job.runner == runner]
+    return own[0].name.rpartition(" / ")[0] if len(own) == 1 else None
+
+
+def _named(jobs: Sequence[RunJob], name: str, call: str | None) -> RunJob:
     found = [job for job in jobs if job.name == name] or [
         job for job in jobs if job.name.rpartition(" / ")[2] == name
     ]
+    if len(found) > 1 and call is not None:
+        found = [job for job in found if job.name.rpartition(" / ")[0] == call] or found
     if len(found) != 1:
         known = ", ".join(job.name for job in jobs[:20])
         raise UsageError(

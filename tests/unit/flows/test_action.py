@@ -103,3 +103,10 @@ def test_each_wrong_request_is_named(inputs: dict[str, str], field: str, code: s
         with_inputs(**inputs)
     assert (caught.value.field, caught.value.code) == (field, code)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["enclave.eif", "enclave.measurements.json"])
+def test_two_files_of_a_build_have_two_names(name: str) -> None:
+    with pytest.raises(UsageError, match="another file of the build") as wrong:
+        with_inputs(**{"eif-info-file-name": name})
+    assert wrong.value.field == "eif-info-file-name"
