@@ -2,6 +2,7 @@
 # release.sh - what a release consists of, into FOLDER: the wheels of both distributions and an SBOM of what they are installed with.
 #   bash tools/release.sh FOLDER [TAG]     TAG (v1.2.3) has to name the version that is built
 # The same commit gives the same bytes: every time in them is the commit's, every tool is one of requirements/release.txt.
+# What packs them is Python's zlib: another one may write other bytes for the same files.
 set -euo pipefail
 into=$(realpath -m "${1:?a folder to write to}") tag=${2:-}
 cd "$(dirname "$0")/.."

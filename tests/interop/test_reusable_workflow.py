@@ -85,7 +85,13 @@ def test_from_a_push_to_what_a_consumer_accepts(push: Push, our_repository: tupl
         "other-caller": [*verify[:4], "Acme/Other", *verify[5:], *pinned],
         "build-log": ["glassclave", "log", "show", *verify[2:-1], *pinned],
         "run-log": ["glassclave", "log", "show", *verify[2:-1], *pinned, "--whole-run"],
-        "by-identity": [*cosign, "--certificate-identity", f"https://github.com/{SIGNER}@{commit}"],
+        "by-identity": [
+            *cosign,
+            "--certificate-identity",
+            f"https://github.com/{SIGNER}@{commit}",
+            "--certificate-github-workflow-repository",
+            "Acme/Hello",
+        ],  # fmt: skip
     }
     said = push(judges=judges)
     assert said["failed"] is None, said["failed"]
@@ -109,8 +115,8 @@ def test_from_a_push_to_what_a_consumer_accepts(push: Push, our_repository: tupl
     assert "identity.repository.mismatch" in consumer["other-caller"]["out"]
     # The log of the job that built is signed with the image; that of the whole run stands beside it.
     assert "STEP 1/3: FROM scratch" in consumer["build-log"]["out"]
-    assert "glassclave action take-over" not in consumer["build-log"]["out"]
-    assert "glassclave action take-over" in consumer["run-log"]["out"]
+    assert "action take-over" not in consumer["build-log"]["out"]
+    assert "action take-over" in consumer["run-log"]["out"]
     verdict = json.loads(consumer["pinned"]["out"])
     logged = [check["status"] for check in verdict["checks"] if check["step"] == "log"]
     assert logged == ["pass"]
