@@ -17,7 +17,7 @@ import pytest
 from tests.pipeline.caller import ROOT, Github
 from tests.pipeline.repositories import snapshot
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(900)]
 
 OURS = "glassclave/glassclave"
 SIGNER = f"{OURS}/.github/workflows/build-enclave.yml"
@@ -91,7 +91,7 @@ def test_from_a_push_to_what_a_consumer_accepts(push: Push, our_repository: tupl
             f"https://github.com/{SIGNER}@{commit}",
             "--certificate-github-workflow-repository",
             "Acme/Hello",
-        ],  # fmt: skip
+        ],
     }
     said = push(judges=judges)
     assert said["failed"] is None, said["failed"]

@@ -122,6 +122,7 @@ def run_for(
             "CI": "true",
             "GITHUB_ACTIONS": "true",
             "PIP_NO_INDEX": "1",
+            "PIP_NO_COMPILE": "1",
             "PIP_FIND_LINKS": str(folder / "wheels"),
             "SSL_CERT_FILE": str(trusted),
             "DOCKER_HOST": "unix:///nonexistent.sock",
