@@ -21,7 +21,7 @@ from glassclave.provenance.claimed import PRESERVE
 from glassclave.provenance.container import container_record
 from glassclave.ramdisk.application import LayoutOptions, LayoutReport
 from glassclave.ramdisk.bootstrap import LAYOUT_MTIME
-from glassclave.report.outside import HEADING, outside_rows, outside_short
+from glassclave.report.outside import outside_lines
 from glassclave.report.records import json_text
 from glassclave.results import PCR_COVERS
 from glassclave.sizes import megabytes
@@ -247,12 +247,7 @@ def _outside_text(result: BuildResult) -> list[str]:
     container = result.predicate.claimed.container
     if container is None:
         return []
-    rows = [] if container.outside is None else outside_rows(container.outside, most=_SHOWN)
-    return [
-        "",
-        f"{HEADING.lower()}: {escape_untrusted(outside_short(container))}",
-        *(f"  {escape_untrusted(row)}" for row in rows),
-    ]
+    return ["", *map(escape_untrusted, outside_lines(container, most=_SHOWN))]
 
 
 def as_text(output: Path, result: BuildResult) -> list[str]:

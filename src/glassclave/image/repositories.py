@@ -50,15 +50,15 @@ def repository_folder(path: bytes, paths: Container[bytes]) -> bytes | None:
 
 
 def read_repository(folder: bytes, read: Read) -> Repository:
-    """The repository in ``folder``. `ParseError` ``git.head``, ``git.config``, ``git.refs``."""
+    """The repository in ``folder``. `ParseError` ``repository.*``."""
     head = (read(folder + _HEAD) or b"").strip()
     ref = head.removeprefix(b"ref:").strip() if head.startswith(b"ref:") else None
     if ref is None:
         if _COMMIT.match(head) is None:
-            raise ParseError("git.head", "HEAD is neither a commit nor a ref")
+            raise ParseError("repository.head", "HEAD is neither a commit nor a ref")
         commit: bytes | None = head
     elif _REF.match(ref) is None or b".." in ref:
-        raise ParseError("git.head", "HEAD names no ref")
+        raise ParseError("repository.head", "HEAD names no ref")
     else:
         commit = _resolved(folder, ref, read)
     return Repository(
@@ -83,7 +83,7 @@ def _resolved(folder: bytes, ref: bytes, read: Read) -> bytes | None:
 
 def _commit(text: bytes) -> bytes:
     if _COMMIT.match(text) is None:
-        raise ParseError("git.refs", "a ref that is no commit")
+        raise ParseError("repository.refs", "a ref that is no commit")
     return text
 
 
@@ -92,7 +92,7 @@ def _remotes(config: bytes) -> tuple[str, ...]:
     try:
         text = config.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ParseError("git.config", "its configuration is not UTF-8") from error
+        raise ParseError("repository.config", "its configuration is not UTF-8") from error
     found: set[str] = set()
     remote = False
     for line in text.splitlines():
@@ -104,7 +104,7 @@ def _remotes(config: bytes) -> tuple[str, ...]:
         if url is not None and url[1]:
             found.add(without_credentials(url[1].strip('"')))
     if len(found) > _MAX_REMOTES or any(len(one) > _MAX_TEXT for one in found):
-        raise ParseError("git.config", "more or longer remotes than a repository has")
+        raise ParseError("repository.config", "more or longer remotes than a repository has")
     return tuple(sorted(found))
 
 

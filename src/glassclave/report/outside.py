@@ -59,6 +59,15 @@ def _count(number: int, what: str, rest: str = "") -> str:
     return f"{number:,} {what if number == 1 else plural}{rest}"
 
 
+def outside_lines(container: ContainerClaim, *, most: int) -> list[str]:
+    """A line of how much, and one for each thing, at most about ``most`` of each kind."""
+    rows = [f"image {name}, {digest or 'digest not known'}" for name, digest in container.bases]
+    rows += [f"added {address}" for address in container.added]
+    if container.outside is not None:
+        rows += outside_rows(container.outside, most=most)
+    return [f"{HEADING.lower()}: {outside_short(container)}", *(f"  {row}" for row in rows)]
+
+
 def outside_rows(outside: OutsideClaim, *, most: int) -> Iterator[str]:
     """A line for each thing that was seen in the layers, at most about ``most`` of each kind."""
     yield from _some(map(package_line, outside.packages.items), outside.packages.count, most)
