@@ -67,7 +67,7 @@ def _headers(data: bytes) -> list[bytes]:
         connection.deserialize(data[:18] + b"\1\1" + data[20:])
         _guard(connection)
         return _blobs(connection)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, sqlite3.Warning, ValueError) as error:  # ValueError: names that are not UTF-8
         raise ParseError("packages.rpm.damaged", "an rpm database that SQLite cannot read") from error
     finally:
         connection.close()

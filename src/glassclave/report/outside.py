@@ -85,7 +85,8 @@ def _some(lines: Iterable[str], count: int, most: int) -> Sequence[str]:
 def package_line(change: PackageChange) -> str:
     """``+ dpkg curl 7.88.1 (layer 3)``."""
     version = change.version if change.before is None else f"{change.before} -> {change.version}"
-    return f"{_SIGNS[change.change]} {change.type} {change.name} {version} (layer {change.layer})"
+    sign = _SIGNS.get(change.change, change.change)
+    return f"{sign} {change.type} {change.name} {version} (layer {change.layer})"
 
 
 def repository_line(repository: RepositoryClaim) -> str:
