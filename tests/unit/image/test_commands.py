@@ -52,7 +52,7 @@ def test_what_may_fetch_is_listed(command: str) -> None:
         "python3 -m venv /v",
         "python3 setup.py install",
         "go version",
-        "rm -rf /root/.npm",
+        "rm -rf /home/app/.npm",
         "curlx y",
         "./setup.sh",
         "",
