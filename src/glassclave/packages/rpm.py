@@ -6,6 +6,7 @@ from a copy in memory, nothing in it is run, and each header's borders are check
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -23,6 +24,11 @@ _OTHERS = {b"Packages": "Berkeley DB", b"Packages.db": "ndb"}
 _NAMES = frozenset({_SQLITE, _LOG, *_OTHERS})
 
 _MAGIC = b"SQLite format 3\0"
+_TABLE = re.compile(
+    r"CREATE TABLE '?Packages'? ?\(\s*hnum INTEGER PRIMARY KEY(?: AUTOINCREMENT)?,"
+    r"\s*blob BLOB(?: NOT NULL)?\s*\)\Z"
+)
+"""A view, a virtual table or a column that is computed would run something when it is read."""
 _MAX_HEADER = 16 << 20
 """Bytes of one package's header: kernels with all their files have some hundred thousand."""
 _MAX_PACKAGES = 100_000
@@ -93,9 +99,9 @@ def _guard(connection: sqlite3.Connection) -> None:
 
 
 def _blobs(connection: sqlite3.Connection) -> list[bytes]:
-    kinds = connection.execute("SELECT type FROM sqlite_master WHERE name = 'Packages'").fetchall()
-    if kinds != [("table",)]:
-        raise ParseError("packages.rpm.form", "no table of packages")
+    tables = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'Packages'").fetchall()
+    if len(tables) != 1 or _TABLE.match(str(tables[0][0])) is None:
+        raise ParseError("packages.rpm.form", "no table of packages as rpm makes it")
     blobs: list[bytes] = []
     for (blob,) in connection.execute("SELECT blob FROM Packages"):
         if not isinstance(blob, bytes):
