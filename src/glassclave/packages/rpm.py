@@ -62,7 +62,7 @@ def _headers(data: bytes) -> list[bytes]:
     """The blobs of the table ``Packages``."""
     import sqlite3
 
-    if data[:16] != _MAGIC or len(data) < 512:
+    if data[:16] != _MAGIC:
         raise ParseError("packages.rpm.form", "no SQLite database")
     connection = sqlite3.connect(":memory:")
     try:
@@ -138,7 +138,7 @@ def _tags(header: bytes) -> dict[int, bytes]:
         tag, kind, offset, count = struct.unpack_from(">IIII", header, at)
         if tag not in _TYPES:
             continue
-        if kind != _TYPES[tag] or count != 1 or offset >= size or tag in found:
+        if kind != _TYPES[tag] or count != 1 or tag in found:
             raise ParseError("packages.rpm.header", "a tag of another form than it has")
         found[tag] = _value(header, kind, start + offset)
     return found

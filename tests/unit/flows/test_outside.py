@@ -187,6 +187,19 @@ def test_what_cannot_be_read_is_named_and_stops_nothing(
     assert path in progress.said[0][1]
 
 
+def test_a_file_of_just_the_size_that_is_read(tmp_path: Path) -> None:
+    path, data = "app/node_modules/a/package.json", b'{"name": "a", "version": "1"}'
+    full = data + b" " * ((1 << 20) - len(data))
+    assert lines(seen(tmp_path, [{}, {path: Entry(full)}])) == ["2 added npm a >1"]
+    claim = seen(tmp_path, [{}, {path: Entry(full + b" ")}])
+    assert [one.reason for one in claim.unread.items] == ["has 1,048,577 bytes, at most 1,048,576 are read"]
+
+
+def test_versions_of_one_name_are_sorted(tmp_path: Path) -> None:
+    claim = seen(tmp_path, [npm("a", "2"), {**npm("a", "3"), **npm("a", "1", "b")}])
+    assert lines(claim) == ["2 added npm a >1", "2 removed npm a >2", "2 added npm a >3"]
+
+
 def test_what_cannot_be_read_is_told_once_and_of_the_base_never(tmp_path: Path) -> None:
     bad, progress = {DPKG: Entry(b"Package a\n")}, Warnings()
     claim = seen(tmp_path, [bad, {"x": Entry(b"x")}], progress=progress)

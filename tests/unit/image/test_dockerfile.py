@@ -106,11 +106,18 @@ def test_a_shells_own_arrows_begin_no_heredoc(line: str) -> None:
         ("FROM a:1 AS x\nFROM b:1\n", "x", "a:1"),
         ("FROM a:1 AS x\nFROM b:1 AS x\nFROM x\n", None, "b:1"),
         ("ARG V=2\nFROM a:$V\n", None, "a:2"),
+        ("FROM a:1\nFROM $NONE\n", None, ""),
     ],
 )
 def test_what_the_result_rests_on(text: str, target: str | None, root: str | None) -> None:
     found = parse(text, target).root
     assert (found and found.name) == root
+
+
+def test_a_heredocs_body_is_no_option_and_no_address() -> None:
+    text = "FROM a:1\nCOPY <<EOF /x\n--from=evil:1\nEOF\nADD <<EOF /x /y\nhttps://evil/ b\nEOF\n"
+    assert bases(text) == ["a:1"]
+    assert parse(text).added == ()
 
 
 def test_commands_that_may_fetch() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 
 import pytest
 
@@ -64,6 +65,35 @@ def test_a_row_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert outcome(GOOD) == 2
     monkeypatch.setattr(rpm, "_MAX_HEADER", longest - 1)
     assert outcome(GOOD) == "packages.rpm.damaged"
+
+
+def header(*tags: tuple[int, int, int, int], data: bytes = b"n\x001\x002\0") -> bytes:
+    """``tags``: tag, type, offset, count."""
+    index = b"".join(struct.pack(">IIII", *tag) for tag in tags)
+    return struct.pack(">II", len(tags), len(data)) + index + data
+
+
+NAME, VERSION, RELEASE = (1000, 6, 0, 1), (1001, 6, 2, 1), (1002, 6, 4, 1)
+OTHER = (1, 6, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("blob", "good"),
+    [
+        (header(NAME, VERSION, RELEASE), True),
+        (header(*[OTHER] * 0xFFFC, NAME, VERSION, RELEASE), True),
+        (header(*[OTHER] * 0xFFFD, NAME, VERSION, RELEASE), False),
+        (header((1000, 6, 0, 2), VERSION, RELEASE), False),
+        (header((1000, 6, 6, 1), VERSION, RELEASE), False),
+        (header((1000, 6, 0xFFFFFFFF, 1), VERSION, RELEASE), False),
+        (header(NAME, VERSION, RELEASE, (1003, 4, 2, 1)), True),
+        (header(NAME, VERSION, RELEASE, (1003, 4, 3, 1)), False),
+    ],
+)
+def test_the_borders_of_a_header(blob: bytes, good: bool) -> None:
+    table = "CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB)"
+    data = database(table, f"INSERT INTO Packages VALUES (1, x'{blob.hex()}')")
+    assert outcome(data) == (1 if good else "packages.rpm.header")
 
 
 def test_rows_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
