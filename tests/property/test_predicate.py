@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,17 @@ from glassclave.provenance.claimed import (
     SourceClaim,
     Unmeasured,
 )
+from glassclave.provenance.container import ContainerClaim
+from glassclave.provenance.outside import (
+    CommandClaim,
+    Item,
+    Listed,
+    OutsideClaim,
+    PackageChange,
+    RepositoryClaim,
+    UnreadClaim,
+    listed,
+)
 from glassclave.provenance.predicate import (
     FileDigest,
     Measured,
@@ -29,6 +42,7 @@ from glassclave.provenance.predicate import (
 from glassclave.provenance.statement import PREDICATE_TYPE, build_statement, parse_statement
 from glassclave.results import Measurements
 
+ItemT = TypeVar("ItemT", bound=Item)
 SPEC = Path(__file__).resolve().parents[2] / "docs" / "spec"
 VALIDATOR = Draft202012Validator(
     json.loads((SPEC / "measurement-v1.schema.json").read_text(encoding="utf-8"))
@@ -92,7 +106,67 @@ CLAIMED = st.builds(
     ),
     build_log=st.none() | st.builds(BuildLogClaim, size=SIZES, sha256=SHORT_DIGESTS),
 )
-PREDICATES = st.builds(MeasurementPredicate, measured=measured(), claimed=CLAIMED)
+COMMIT_TEXTS = COMMITS.map(bytes.hex)
+LAYERS = st.integers(1, (1 << 32) - 1)
+PACKAGES = st.builds(
+    PackageChange,
+    layer=LAYERS,
+    change=st.sampled_from(["added", "removed"]),
+    type=TEXTS,
+    name=TEXTS,
+    version=TEXTS,
+) | st.builds(
+    PackageChange,
+    layer=LAYERS,
+    change=st.just("changed"),
+    type=TEXTS,
+    name=TEXTS,
+    version=TEXTS,
+    before=TEXTS,
+)
+REPOSITORIES = st.builds(
+    RepositoryClaim,
+    layer=LAYERS,
+    path=TEXTS,
+    commit=st.none() | COMMIT_TEXTS,
+    ref=st.none() | TEXTS,
+    remotes=st.lists(TEXTS, max_size=2).map(tuple),
+)
+UNREAD = st.builds(UnreadClaim, layer=LAYERS, path=TEXTS, code=TEXTS, reason=TEXTS)
+COMMANDS = st.builds(CommandClaim, line=LAYERS, text=TEXTS)
+
+
+def some_listed(items: st.SearchStrategy[ItemT]) -> st.SearchStrategy[Listed[ItemT]]:
+    """Whole lists, and lists that were cut."""
+    return st.builds(
+        lambda found, room: listed(found, room=room), st.lists(items, max_size=3), st.integers(0, 999)
+    )
+
+
+OUTSIDE = st.builds(
+    OutsideClaim,
+    layers=st.just((1 << 32) - 1),
+    base_layers=st.none() | st.integers(0, (1 << 32) - 1),
+    packages=some_listed(PACKAGES),
+    repositories=some_listed(REPOSITORIES),
+    commands=some_listed(COMMANDS),
+    unread=some_listed(UNREAD),
+)
+CONTAINERS = st.builds(
+    ContainerClaim,
+    builder_name=TEXTS,
+    builder_version=TEXTS,
+    dockerfile=TEXTS,
+    dockerfile_sha256=SHORT_DIGESTS,
+    target=st.none() | TEXTS,
+    build_args=st.lists(st.tuples(TEXTS, TEXTS), max_size=2).map(tuple),
+    secrets=st.lists(TEXTS, max_size=2).map(tuple),
+    bases=st.lists(st.tuples(TEXTS, st.none()), max_size=2).map(tuple),
+    added=st.lists(TEXTS, max_size=2).map(tuple),
+    outside=st.none() | OUTSIDE,
+)
+CLAIMED_OF_FOLDERS = st.builds(lambda one, made: replace(one, container=made), CLAIMED, CONTAINERS)
+PREDICATES = st.builds(MeasurementPredicate, measured=measured(), claimed=CLAIMED | CLAIMED_OF_FOLDERS)
 
 
 @given(PREDICATES)

@@ -19,8 +19,10 @@ from glassclave.errors import UsageError
 from glassclave.escaping import escape_untrusted
 from glassclave.image.config import ProcessOptions
 from glassclave.provenance.claimed import PRESERVE
+from glassclave.provenance.container import container_record
 from glassclave.ramdisk.application import LayoutOptions, LayoutReport
 from glassclave.ramdisk.bootstrap import LAYOUT_MTIME
+from glassclave.report.outside import outside_lines
 from glassclave.report.records import json_text
 from glassclave.results import PCR_COVERS
 from glassclave.sizes import megabytes
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from glassclave.flows.build import BuildResult
 
 _LONGEST_NAME = 1024
+_SHOWN = 20
+"""Lines of each kind of what came from outside: the measurements file has all."""
 _RULE_WORDS = {"pyc": ".pyc headers"}
 """What the tree line calls the files that a normalizer changed."""
 
@@ -168,11 +172,11 @@ def command(
     made = ContainerOptions(output=output, arch=arch, spool=spool_dir, quiet=quiet, **container)
     with (
         image_source(source, made, progress) as (place, built),
-        open_image(place, options, progress) as image,
+        open_image(place, options, progress, None if built is None else built.watch) as image,
     ):
         architecture = Architecture.of_oci(image.config.architecture)
         bootstrap = load_directory(bootstrap_dir) if bootstrap_dir else load_shipped(architecture.value)
-        request = replace(request, container=None if built is None else built.claim)
+        request = replace(request, container=None if built is None else built.whole_claim())
         result = build_image(image.tree, image.config, bootstrap, request, progress)
         image_size = image.tree.content_size()
     progress.say("tree", _tree_line(image_size, result.layout))
@@ -228,7 +232,24 @@ def as_record(output: Path, result: BuildResult) -> dict[str, Any]:
             "timesMadeConstant": result.layout.times_changed,
             "normalized": dict(sorted(result.layout.normalized.items())),
         },
+        "outside": _outside_record(result),
     }
+
+
+def _outside_record(result: BuildResult) -> dict[str, object] | None:
+    container = result.predicate.claimed.container
+    if container is None:
+        return None
+    record = container_record(container)
+    return {name: record[name] for name in ("bases", "added", "outside")}
+
+
+def _outside_text(result: BuildResult) -> list[str]:
+    """What came from outside of the folder that was built."""
+    container = result.predicate.claimed.container
+    if container is None:
+        return []
+    return ["", *map(escape_untrusted, outside_lines(container, most=_SHOWN))]
 
 
 def as_text(output: Path, result: BuildResult) -> list[str]:
@@ -240,6 +261,7 @@ def as_text(output: Path, result: BuildResult) -> list[str]:
             f"PCR{index}  {value.hex()}  {PCR_COVERS[index]}"
             for index, value in measurements.by_index().items()
         ),
+        *_outside_text(result),
         "",
         "not measured: name, version, build time."
         f" The enclave needs {-(-result.memory_bytes // 1_000_000):,} MB of memory.",

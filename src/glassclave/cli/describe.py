@@ -11,10 +11,15 @@ import click
 
 from glassclave.eif.describe import describe, measured_into
 from glassclave.eif.inspection import Inspection, inspect_image
+from glassclave.errors import GlassclaveError
 from glassclave.escaping import escape_untrusted
+from glassclave.provenance.predicate import MAX_SIZE, parse_predicate
+from glassclave.report.outside import outside_lines
 from glassclave.results import PCR_COVERS, Severity
-from glassclave.streams import open_source
+from glassclave.streams import open_source, read_small_file
 
+_SHOWN = 20
+"""Lines of each kind of what came from outside."""
 _MARKS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
 
 
@@ -34,7 +39,7 @@ def command(image: str, as_json: bool) -> int:
         text = json.dumps(describe(inspection), indent=2, ensure_ascii=True)
         click.echo(text.replace("\x7f", "\\u007f"))
     else:
-        _print("\n".join(_text(inspection)))
+        _print("\n".join([*_text(inspection), *_outside(Path(image), inspection)]))
     return 1 if inspection.refused else 0
 
 
@@ -125,6 +130,23 @@ def _findings(inspection: Inspection) -> Iterator[str]:
         yield f"  {_MARKS[finding.severity]}: {escape_untrusted(finding.message + where)}  {finding.code}"
     if inspection.refused:
         yield "verify would refuse this file"
+
+
+def _outside(image: Path, inspection: Inspection) -> list[str]:
+    """What the measurements file beside the image says, if it is this image's. It is signed by nobody."""
+    from glassclave.flows.build import measurements_file
+
+    path = measurements_file(image)
+    try:
+        predicate = parse_predicate(read_small_file(path, limit=MAX_SIZE), source=str(path))
+    except GlassclaveError:
+        return []
+    container = predicate.claimed.container
+    sections = tuple(section.sha384 for section in predicate.measured.sections)
+    if container is None or sections != inspection.section_digests:
+        return []
+    lines = outside_lines(container, most=_SHOWN)
+    return ["", *map(escape_untrusted, lines), f"  ({path.name} says so: signed by nobody)"]
 
 
 def _size(size: int) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glassclave.errors import UnavailableError
+from glassclave.flows.outside import OutsideWatch
 from glassclave.flows.source import KINDS
 from glassclave.image.container import ContainerBuild, ContainerBuilder, OnLine
 from glassclave.image.dockerfile import MAX_SIZE, Dockerfile, parse_dockerfile
@@ -21,10 +22,18 @@ from glassclave.streams import read_small_file
 
 @dataclass(frozen=True, slots=True)
 class BuiltContainer:
-    """``source``: SOURCE of `open_image`, good while the context is open. ``claim``: how it was made."""
+    """``source``: SOURCE of `open_image`, good while the context is open. ``claim``: how it was made.
+
+    ``watch``: for `open_image`, which shows it the layers.
+    """
 
     source: str
     claim: ContainerClaim
+    watch: OutsideWatch
+
+    def whole_claim(self) -> ContainerClaim:
+        """``claim`` with what the layers showed, once the image has been opened."""
+        return replace(self.claim, outside=self.watch.claim())
 
 
 def is_folder(source: str) -> bool:
@@ -56,7 +65,9 @@ def built_container(
         image = builder.build(asked, Path(folder), on_line)
         claim = _claim(request, data, dockerfile, builder)
         progress.step("container", f"built by {claim.builder_name} {claim.builder_version}")
-        yield BuiltContainer(image, claim)
+        root = dockerfile.root
+        base = () if root is None else builder.layers_of(root)
+        yield BuiltContainer(image, claim, OutsideWatch(base, dockerfile.commands, progress))
 
 
 def _read(request: ContainerBuild) -> bytes:

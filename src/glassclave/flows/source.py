@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from glassclave.image.codecs import Codec, codec_of
 from glassclave.image.config import ImageConfig
 from glassclave.image.decode import DEFAULT_LIMIT, LayerBlob, Meter, decode_layers
 from glassclave.image.directory import read_directory
-from glassclave.image.layers import Layer, merge_layers
+from glassclave.image.layers import Layer, Watch, merge_layers
 from glassclave.image.oci_layout import Choice, StoredImage
 from glassclave.image.spool import is_in_memory, spool_folder
 from glassclave.image.store import ArchiveStore, DirectoryStore, open_archive
@@ -50,8 +50,14 @@ class OpenImage:
     config: ImageConfig
 
 
+WatchImage = Callable[[ImageConfig], Watch]
+"""Given the configuration of an image, what watches its layers being merged."""
+
+
 @contextmanager
-def open_image(source: str, options: SourceOptions, progress: Progress) -> Iterator[OpenImage]:
+def open_image(
+    source: str, options: SourceOptions, progress: Progress, watch: WatchImage | None = None
+) -> Iterator[OpenImage]:
     """Open ``source``. Raises `UsageError` ``build.source.kind`` and the errors of the image room."""
     kind, _, place = source.partition(":")
     if kind not in KINDS or not place:
@@ -66,7 +72,8 @@ def open_image(source: str, options: SourceOptions, progress: Progress) -> Itera
         yield OpenImage(tree, ImageConfig(architecture=options.architecture or DEFAULT_ARCHITECTURE))
         return
     stored = _stored(kind, place, options)
-    yield OpenImage(_merged(stored, options, progress), stored.config)
+    watching = None if watch is None else watch(stored.config)
+    yield OpenImage(_merged(stored, options, progress, watching), stored.config)
 
 
 def _stored(kind: str, place: str, options: SourceOptions) -> StoredImage:
@@ -111,7 +118,7 @@ def _split(place: str) -> tuple[Path, str | None]:
     return whole, None
 
 
-def _merged(stored: StoredImage, options: SourceOptions, progress: Progress) -> FileTree:
+def _merged(stored: StoredImage, options: SourceOptions, progress: Progress, watch: Watch | None) -> FileTree:
     """Layers decoded two at a time, and merged in their order while the next are decoded."""
     folder = spool_folder(options.spool)
     if is_in_memory(folder) and any(map(_is_compressed, stored.layers)):
@@ -123,9 +130,8 @@ def _merged(stored: StoredImage, options: SourceOptions, progress: Progress) -> 
     meter = Meter(options.unpacked_limit, lambda done: progress.advance("layers", done, size))
     # Closed at once where a layer is refused: the others are decoded no further.
     with closing(decode_layers(stored.layers, folder, meter)) as decoded:
-        tree = merge_layers(
-            Layer(data, layer.name) for layer, data in zip(stored.layers, decoded, strict=True)
-        )
+        layers = (Layer(data, layer.name) for layer, data in zip(stored.layers, decoded, strict=True))
+        tree = merge_layers(layers, watch)
     count = len(stored.layers)
     progress.step("layers", f"{count} layer{'s' * (count != 1)}, {megabytes(size)} as stored")
     return tree

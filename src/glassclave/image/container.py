@@ -58,3 +58,7 @@ class ContainerBuilder(Protocol):
     def digest_of(self, base: BaseImage) -> str | None:
         """The digest that ``base`` had in the last build (``sha256:…``), as far as the builder tells."""
         ...
+
+    def layers_of(self, base: BaseImage) -> tuple[str, ...] | None:
+        """The diffIDs (``sha256:…``) of the layers of ``base``, lowest first; ``None``: not told."""
+        ...

@@ -1,7 +1,7 @@
 """What a Dockerfile takes from outside of its folder: base images, and addresses that are added.
 
 Only as far as it can be read without running anything (Dockerfile reference, "FROM", "ARG", "ADD", "COPY",
-"Parser directives"). What a RUN step fetches is not here: nobody can read that off.
+"Parser directives"). What a RUN step fetches nobody can read off: of it only the commands are here that may.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from glassclave.errors import LimitError, ParseError
+from glassclave.image.commands import Command, fetching_commands
 
 MAX_SIZE = 1 << 20
 _DIRECTIVE = re.compile(r"#\s*([A-Za-z]+)\s*=\s*(.*?)\s*\Z")
-_HEREDOC = re.compile(r"<<-?\s*([\"']?)([A-Za-z_][A-Za-z0-9_]*)\1")
+# At a word's begin only, as BuildKit has it: `<<<` and `1<<N` of a shell are none.
+_HEREDOC = re.compile(r"(?<!\S)\d*<<-?([\"']?)([A-Za-z_][A-Za-z0-9_]*)\1")
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?::([-+])([^}]*))?\}|([A-Za-z_][A-Za-z0-9_]*))")
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})\Z")
 _REMOTE = re.compile(r"(?:https?|git|ssh)://|git@", re.IGNORECASE)
@@ -38,10 +40,16 @@ class BaseImage:
 
 @dataclass(frozen=True, slots=True)
 class Dockerfile:
-    """``bases``: in order, each once. ``added``: addresses that ADD fetches, as written."""
+    """``bases``: in order, each once. ``added``: addresses that ADD fetches, as written.
+
+    ``root``: the image below all stages that the result is made of, ``None``: it begins with nothing.
+    ``commands``: those of RUN steps that may fetch.
+    """
 
     bases: tuple[BaseImage, ...]
     added: tuple[str, ...]
+    root: BaseImage | None
+    commands: tuple[Command, ...]
 
 
 def parse_dockerfile(
@@ -65,7 +73,13 @@ def parse_dockerfile(
             break
     if not reader.stages:
         raise ParseError("dockerfile.from", "has no FROM", source=source)
-    return Dockerfile(tuple(BaseImage(name) for name in dict.fromkeys(reader.bases)), tuple(reader.added))
+    root = reader.roots[-1]
+    return Dockerfile(
+        bases=tuple(BaseImage(name) for name in dict.fromkeys(reader.bases)),
+        added=tuple(reader.added),
+        root=None if root is None else BaseImage(root),
+        commands=fetching_commands(reader.steps),
+    )
 
 
 class _Reader:
@@ -75,6 +89,8 @@ class _Reader:
         self.stages: list[str] = []
         self.bases: list[str] = []
         self.added: list[str] = []
+        self.roots: list[str | None] = []
+        self.steps: list[tuple[int, str]] = []
         self._given = given
         self._global: dict[str, str] = {}
         self._local: dict[str, str] = {}
@@ -93,14 +109,18 @@ class _Reader:
         elif word == "ENV":
             self._env(rest)
         elif word in ("ADD", "COPY"):
-            self._copy(word, rest)
+            self._copy(word, rest.partition("\n")[0])
+        elif word == "RUN":
+            self.steps.append((line, rest))
         return False
 
     def _from(self, line: int, rest: str) -> None:
         words = [item for item in rest.split() if not item.startswith("--")]
         if len(words) not in (1, 3) or (len(words) == 3 and words[1].upper() != "AS"):
             raise ParseError("dockerfile.from", f"line {line}: FROM names no image", source=self._source)
-        self._base(_expand(words[0], self._global))
+        name = _expand(words[0], self._global)
+        self._base(name)
+        self.roots.append(self._root(name))
         self.stages.append(words[2].lower() if len(words) == 3 else "")
         self._local = {}
 
@@ -108,6 +128,12 @@ class _Reader:
         stages = {stage for stage in self.stages if stage}
         if name.lower() != "scratch" and name.lower() not in stages:
             self.bases.append(name)
+
+    def _root(self, name: str) -> str | None:
+        """What lies below a stage that starts from ``name``: below another stage what lies below that."""
+        if name and name.lower() in self.stages:
+            return self.roots[len(self.stages) - 1 - self.stages[::-1].index(name.lower())]
+        return None if name.lower() == "scratch" else name
 
     def _arg(self, rest: str) -> None:
         for item in _words(rest):
@@ -144,7 +170,10 @@ class _Reader:
 
 
 def _instructions(text: str) -> Iterator[tuple[int, str, str]]:
-    """Line number, instruction in upper case, and its arguments with continuations joined."""
+    """Line number, instruction in upper case, and its arguments with continuations joined.
+
+    Here-documents follow in lines of their own.
+    """
     lines = text.splitlines()
     escape = _escape(lines)
     pending, begin, at = "", 0, 0
@@ -159,9 +188,10 @@ def _instructions(text: str) -> Iterator[tuple[int, str, str]]:
             pending += stripped[:-1] + " "
             continue
         word, _, rest = (pending + stripped).strip().partition(" ")
-        yield begin, word.upper(), rest.strip()
+        body = at
         if word.upper() in _WITH_HEREDOC:
             at = _behind_heredocs(lines, at, rest)
+        yield begin, word.upper(), "\n".join([rest.strip(), *lines[body:at]])
         pending, begin = "", 0
     if pending.strip():
         word, _, rest = pending.strip().partition(" ")

@@ -6,7 +6,7 @@ the tree below it, its last component is not; whiteouts concern lower layers onl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from glassclave.errors import LimitError, ParseError
@@ -73,8 +73,12 @@ class Layer:
     name: str
 
 
-def merge_layers(layers: Iterable[Layer]) -> FileTree:
-    """The tree that the layers give, lowest first.
+Watch = Callable[[Callable[[], Mapping[bytes, Node]]], None]
+"""Told after each layer; what it is given lists every path with its node as it is then."""
+
+
+def merge_layers(layers: Iterable[Layer], watch: Watch | None = None) -> FileTree:
+    """The tree that the layers give, lowest first. ``watch`` sees it grow.
 
     Raises `ParseError` ``image.tar.*``, ``image.layer.*``, ``image.path.*``; `LimitError`
     ``image.layer.entries``.
@@ -82,6 +86,8 @@ def merge_layers(layers: Iterable[Layer]) -> FileTree:
     merge = _Merge()
     for layer in layers:
         merge.apply(layer)
+        if watch is not None:
+            watch(merge.flatten)
     return FileTree(merge.flatten())
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from glassclave.digests import is_oci_digest
 from glassclave.errors import ParseError
 from glassclave.fields import Fields
-from glassclave.provenance.strict import hex_text, nullable_text
+from glassclave.provenance.outside import OutsideClaim, outside_record, parse_outside
+from glassclave.provenance.strict import hex_text, nullable, nullable_text
 
 _SHA256_SIZE = 32
 _MAX_ITEMS = 1024
@@ -19,7 +20,8 @@ class ContainerClaim:
 
     ``dockerfile``: its path in the folder; ``dockerfile_sha256``: 32 bytes. ``build_args``: names and values,
     ``secrets``: names alone. ``bases``: name and digest (``sha256:…``, ``None``: not told) of each image that
-    it started or copied from; ``added``: addresses that ADD fetched.
+    it started or copied from; ``added``: addresses that ADD fetched; ``outside``: what its layers show of
+    what was fetched, ``None``: nobody looked.
     """
 
     builder_name: str
@@ -31,6 +33,7 @@ class ContainerClaim:
     secrets: tuple[str, ...]
     bases: tuple[tuple[str, str | None], ...]
     added: tuple[str, ...]
+    outside: OutsideClaim | None = None
 
 
 def container_record(container: ContainerClaim) -> dict[str, object]:
@@ -43,13 +46,15 @@ def container_record(container: ContainerClaim) -> dict[str, object]:
         "secrets": list(container.secrets),
         "bases": [{"name": name, "digest": digest} for name, digest in container.bases],
         "added": list(container.added),
+        "outside": container.outside and outside_record(container.outside),
     }
 
 
 def parse_container(fields: Fields) -> ContainerClaim:
     """Strictly read. `ParseError` ``field.*``, ``hex.*``, ``claims.digest``."""
-    fields.only("builder", "dockerfile", "target", "buildArgs", "secrets", "bases", "added")
+    fields.only("builder", "dockerfile", "target", "buildArgs", "secrets", "bases", "added", "outside")
     builder, dockerfile = fields.child("builder"), fields.child("dockerfile")
+    outside = nullable(fields, "outside")
     builder.only("name", "version")
     dockerfile.only("path", "sha256")
     return ContainerClaim(
@@ -62,6 +67,7 @@ def parse_container(fields: Fields) -> ContainerClaim:
         secrets=fields.texts("secrets", limit=_MAX_ITEMS),
         bases=tuple(_parse_base(base) for base in fields.objects("bases", limit=_MAX_ITEMS)),
         added=fields.texts("added", limit=_MAX_ITEMS),
+        outside=None if outside is None else parse_outside(outside),
     )
 
 

@@ -17,10 +17,13 @@ from glassclave.provenance.predicate import MeasurementPredicate, predicate_reco
 from glassclave.report.attestation import document_record
 from glassclave.report.commands import Step, commands_of
 from glassclave.report.links import commit_link, log_link, public_link, run_link, workflow_link
+from glassclave.report.outside import HEADING, NOT_SEEN, outside_lines, outside_short
 from glassclave.report.verdict import level_sentence, log_kept_until, refusal
 from glassclave.results import Check, Finding, Status
 from glassclave.sizes import megabytes
 
+_SHOWN = 200
+"""Lines of each kind of what came from outside: the statement below has all that was signed."""
 _WORDS = {Status.PASS: "✓ passed", Status.FAIL: "✗ failed", Status.NOT_CHECKED: "– not checked"}
 
 
@@ -277,6 +280,9 @@ def _claimed(predicate: MeasurementPredicate) -> Iterator[Row]:
     yield Row("Called", f"{unmeasured.image_name} {unmeasured.image_version}", note=said)
     yield Row("Built with", f"{recipe.tool_name} {recipe.tool_version}, layout {recipe.layout}", note=said)
     yield Row("Kernel, init", predicate.claimed.bootstrap.name, note=said)
+    container = predicate.claimed.container
+    if container is not None:
+        yield Row(HEADING, outside_short(container), note=f"{said}. {NOT_SEEN}")
 
 
 def _runs(verdict: Verdict) -> str:
@@ -327,6 +333,9 @@ def _raw(verdict: Verdict) -> Iterator[Raw]:
             Row("layout", signature.kind),
         ]
         yield Raw("Entry of the transparency log", log)
+    container = verdict.predicate and verdict.predicate.claimed.container
+    if container:
+        yield Raw(HEADING, text="\n".join(outside_lines(container, most=_SHOWN)))
     if verdict.predicate is not None:
         yield Raw("Statement", text=_json(predicate_record(verdict.predicate)))
         sections = [

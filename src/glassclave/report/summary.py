@@ -9,9 +9,12 @@ from dataclasses import dataclass
 
 from glassclave.escaping import escape_untrusted
 from glassclave.provenance.container import ContainerClaim
+from glassclave.report.outside import HEADING, NOT_SEEN, outside_rows
 from glassclave.results import PCR_COVERS
 from glassclave.sizes import megabytes
 
+_SHOWN = 50
+"""Lines of each kind of what came from outside: the statement has more."""
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~-])")
 
 
@@ -89,18 +92,17 @@ def _outside(container: ContainerClaim | None) -> list[str]:
     """What the build took from outside of the repository, as far as it can be seen."""
     if container is None:
         return []
-    lines = ["", "### From outside the repository", ""]
+    lines = ["", f"### {HEADING}", ""]
     rows = [
         f"- image {text(name)}" + (f", {_pinned(name, digest)}" if digest else ", **digest not known**")
         for name, digest in container.bases
     ]
     rows += [f"- added: {text(address)}" for address in container.added]
-    return [
-        *lines,
-        *(rows or ["- nothing that can be seen in the Dockerfile's FROM, COPY --from and ADD"]),
-        "",
-        "What `RUN` steps fetched is not listed: read the Dockerfile.",
-    ]
+    if container.outside is not None:
+        rows += [f"- {text(row)}" for row in outside_rows(container.outside, most=_SHOWN)]
+        if container.outside.base_layers is None:
+            rows.append("- the base's layers are not known: packages of the base are listed too")
+    return [*lines, *(rows or ["- nothing that can be seen in the Dockerfile and the layers"]), "", NOT_SEEN]
 
 
 def _pinned(name: str, digest: str) -> str:

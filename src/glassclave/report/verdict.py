@@ -15,6 +15,7 @@ from glassclave.provenance.evidence import VerifiedSignature
 from glassclave.provenance.predicate import predicate_record
 from glassclave.report.attestation import document_record, refusal_of
 from glassclave.report.links import commit_link, log_link, run_link, workflow_link
+from glassclave.report.outside import outside_short
 from glassclave.report.records import check_record, finding_record
 from glassclave.report.text import plain, render_checks, render_findings
 from glassclave.results import Check, Status
@@ -42,6 +43,10 @@ def verdict_lines(verdict: Verdict, *, ascii_only: bool, colour: bool, width: in
         lines.append("")
         for name, value in rows_to_read(verdict, verdict.signature):
             lines.append(plain(f"{name:<11}{value}", ascii_only=ascii_only))
+    container = verdict.predicate and verdict.predicate.claimed.container
+    if container and verdict.measurements is not None:
+        said = f"outside    {outside_short(container)}  (said by the builder; --json lists it)"
+        lines.append(plain(said, ascii_only=ascii_only))
     if verdict.findings:
         lines.append("")
         lines += render_findings(verdict.findings, ascii_only=ascii_only, colour=colour, width=width)

@@ -135,6 +135,30 @@ def test_digests_of_base_images(tmp_path: Path) -> None:
         assert builder(tmp_path, "docker", image=said)[0].digest_of(base) is None
 
 
+def test_layers_of_base_images(tmp_path: Path) -> None:
+    base = BaseImage("debian:12")
+    layers = [DIGEST, DIGEST.replace("5a", "6b")]
+    told = json.dumps({"OCIv1": {"rootfs": {"diff_ids": layers}}})
+    buildah, _ = builder(tmp_path, "buildah", inspect=told)
+    docker, run = builder(tmp_path, "docker", image=json.dumps(layers))
+    buildx, _ = builder(tmp_path, "buildx", image=json.dumps(layers))
+    assert buildah.layers_of(base) == docker.layers_of(base) == buildx.layers_of(base) == tuple(layers)
+    assert run.commands[-1][1:] == ["image", "inspect", "--format", "{{json .RootFS.Layers}}", "debian:12"]
+    for said in (
+        None,
+        "",
+        "[]",
+        "null",
+        '{"OCIv1": {}}',
+        told.replace("sha256", "sha1"),
+        told.replace("[", "[1, "),
+    ):
+        assert builder(tmp_path, "buildah", inspect=said)[0].layers_of(base) is None
+    for said in (None, "", "null", "{}", '"x"', "[1]", '["sha256:x"]'):
+        assert builder(tmp_path, "docker", image=said)[0].layers_of(base) is None
+        assert builder(tmp_path, "buildx", image=said)[0].layers_of(base) is None
+
+
 @pytest.mark.parametrize(
     ("there", "answers", "wanted", "chosen"),
     [

@@ -6,14 +6,20 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from glassclave.eif.inspection import inspect_image
 from glassclave.eif.metadata import Metadata, build_metadata
+from glassclave.provenance.predicate import SectionDigest, predicate_json
+from glassclave.streams import BytesSource
 from tests.unit.eif.images import PCR0, PCR1, PCR2, by_hand, patched, write
 from tests.unit.eif.signed_images import SIGNED, SIGNED_PCR8
+from tests.unit.provenance.predicates import SIGNED as PREDICATE
 
+NO_PCR8 = replace(PREDICATE.measured.measurements, pcr8=None)
 EVIL = "\x1b[2J\u202eevil\x7f\x9b"
 
 
@@ -78,6 +84,29 @@ def test_exit_1_where_verify_would_refuse(tmp_path: Path, options: list[str]) ->
     finished = run(path, *options)
     assert finished.returncode == 0
     assert b"eif.header.flags" in finished.stdout
+
+
+def test_what_came_from_outside_is_said_by_the_measurements_beside_it(tmp_path: Path) -> None:
+    """Only where they are of this image; the JSON is nitro-cli's and stays so."""
+    path, beside = tmp_path / "image.eif", tmp_path / "image.measurements.json"
+    image = by_hand()
+    path.write_bytes(image)
+    digests = inspect_image(BytesSource(image), name="x").section_digests
+    assert digests is not None
+    sections = tuple(SectionDigest(type="ramdisk", size=1, sha384=digest) for digest in digests)
+    measured = replace(PREDICATE.measured, sections=sections, measurements=NO_PCR8)
+    fits = replace(PREDICATE, measured=measured)
+    others = replace(fits, measured=replace(measured, sections=sections[:-1]))
+    dir_built = replace(fits, claimed=replace(fits.claimed, container=None))
+    for predicate, shown in ((fits, True), (others, False), (dir_built, False), (None, False)):
+        beside.write_bytes(b"{" if predicate is None else predicate_json(predicate))
+        finished = run(path)
+        assert finished.returncode == 0, finished.stderr
+        text = finished.stdout.decode()
+        assert ("from outside the repository: 2 base images" in text) is shown
+        assert ("  + dpkg jq 1.6 (layer 3)" in text) is shown
+        assert ("(image.measurements.json says so: signed by nobody)" in text) is shown
+        assert b"outside" not in run(path, "--json").stdout
 
 
 def test_exit_3_and_one_json_document_where_nothing_can_be_said(tmp_path: Path) -> None:

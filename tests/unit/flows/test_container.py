@@ -38,6 +38,9 @@ class MemoryBuilder:
     def digest_of(self, base: BaseImage) -> str | None:
         return DIGEST.replace("5a", "11") if base.name == "base:2" else None
 
+    def layers_of(self, base: BaseImage) -> tuple[str, ...] | None:
+        return None
+
 
 class Warnings(Silent):
     """Remembers warnings."""

@@ -89,6 +89,52 @@ def test_what_stands_in_a_heredoc_is_no_instruction() -> None:
     assert bases(text) == ["a:1", "c:1"]
 
 
+@pytest.mark.parametrize("line", ["RUN cat <<< x", 'RUN cat <<<"x"', "RUN echo $((1<<N))", "RUN a b<<c"])
+def test_a_shells_own_arrows_begin_no_heredoc(line: str) -> None:
+    assert bases(f"FROM a:1\n{line}\nFROM c:1\n") == ["a:1", "c:1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "root"),
+    [
+        ("FROM a:1\n", None, "a:1"),
+        ("FROM scratch\n", None, None),
+        ("FROM a:1 AS x\nFROM X\n", None, "a:1"),
+        ("FROM a:1 AS x\nFROM x AS y\nFROM y\n", None, "a:1"),
+        ("FROM scratch AS x\nFROM x\n", None, None),
+        ("FROM a:1 AS x\nFROM b:1\nCOPY --from=x /a /a\n", None, "b:1"),
+        ("FROM a:1 AS x\nFROM b:1\n", "x", "a:1"),
+        ("FROM a:1 AS x\nFROM b:1 AS x\nFROM x\n", None, "b:1"),
+        ("ARG V=2\nFROM a:$V\n", None, "a:2"),
+        ("FROM a:1\nFROM $NONE\n", None, ""),
+    ],
+)
+def test_what_the_result_rests_on(text: str, target: str | None, root: str | None) -> None:
+    found = parse(text, target).root
+    assert (found and found.name) == root
+
+
+def test_a_heredocs_body_is_no_option_and_no_address() -> None:
+    text = "FROM a:1\nCOPY <<EOF /x\n--from=evil:1\nEOF\nADD <<EOF /x /y\nhttps://evil/ b\nEOF\n"
+    assert bases(text) == ["a:1"]
+    assert parse(text).added == ()
+
+
+def test_commands_that_may_fetch() -> None:
+    text = (
+        "FROM a:1\n# curl x\nRUN apt-get update && \\\n  # no\n  apt-get install -y jq; echo curl\n"
+        "COPY <<EOF /x\ncurl y\nEOF\nRUN <<EOF\nset -e\nwget z\nEOF\nFROM b:1\nRUN npm ci\n"
+    )
+    found = parse(text).commands
+    assert [(one.line, one.text) for one in found] == [
+        (3, "apt-get update"),
+        (3, "apt-get install -y jq"),
+        (9, "wget z"),
+        (14, "npm ci"),
+    ]
+    assert len(parse(text, "0").commands) == 3
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [

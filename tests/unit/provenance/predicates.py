@@ -11,8 +11,42 @@ from glassclave.provenance.claimed import (
     Unmeasured,
 )
 from glassclave.provenance.container import ContainerClaim
+from glassclave.provenance.outside import (
+    CommandClaim,
+    OutsideClaim,
+    PackageChange,
+    RepositoryClaim,
+    UnreadClaim,
+    listed,
+)
 from glassclave.provenance.predicate import FileDigest, Measured, MeasurementPredicate, SectionDigest
 from glassclave.results import Measurements
+
+OUTSIDE = OutsideClaim(
+    layers=4,
+    base_layers=2,
+    packages=listed(
+        (
+            PackageChange(layer=3, change="added", type="dpkg", name="jq", version="1.6"),
+            PackageChange(layer=3, change="changed", type="dpkg", name="curl", version="8", before="7"),
+            PackageChange(layer=4, change="removed", type="pip", name="requests", version="2.31.0"),
+        ),
+        room=4096,
+    ),
+    repositories=listed(
+        (
+            RepositoryClaim(
+                layer=3, path="/srv/.git", commit="7f" * 20, ref="refs/heads/main", remotes=("https://x/y",)
+            ),
+        ),
+        room=4096,
+    ),
+    commands=listed((CommandClaim(line=7, text="curl -O https://example.org/x"),), room=4096),
+    unread=listed(
+        (UnreadClaim(layer=4, path="/var/lib/rpm/Packages", code="packages.rpm.form", reason="not read"),),
+        room=4096,
+    ),
+)
 
 SIGNED = MeasurementPredicate(
     measured=Measured(
@@ -57,6 +91,7 @@ SIGNED = MeasurementPredicate(
             secrets=("token",),
             bases=(("debian:12", "sha256:" + "5a" * 32), ("local", None)),
             added=("https://example.org/x",),
+            outside=OUTSIDE,
         ),
     ),
 )

@@ -22,6 +22,7 @@ SCHEMA = json.loads(
     )
 )
 VALIDATOR = Draft202012Validator(SCHEMA)
+OUTSIDE = ("claimed", "container", "outside")
 RECORD: dict[str, Any] = json.loads(predicate_json(SIGNED))
 
 BARE = replace(
@@ -142,6 +143,19 @@ def test_no_field_may_be_missing(path: tuple[str | int, ...], name: str) -> None
         (("claimed", "unmeasured"), "imageName", "a" * 65537, "field.size"),
         (("claimed", "recipe", "tool"), "version", "a" * 65537, "field.size"),
         (("claimed",), "source", False, "field.type"),
+        ((*OUTSIDE, "packages", "list", 0), "change", "gone", "field.value"),
+        ((*OUTSIDE, "packages", "list", 0), "before", "1", "claims.outside"),
+        ((*OUTSIDE, "packages", "list", 1), "before", None, "claims.outside"),
+        ((*OUTSIDE, "packages", "list", 0), "layer", 0, "field.range"),
+        ((*OUTSIDE, "packages"), "count", -1, "field.range"),
+        ((*OUTSIDE, "packages"), "sha256", "AB" * 32, "hex.case"),
+        ((*OUTSIDE, "repositories", "list", 0), "commit", "7f" * 21, "claims.commit"),
+        ((*OUTSIDE, "repositories", "list", 0), "remotes", [None], "field.type"),
+        ((*OUTSIDE, "commands", "list", 0), "line", 0, "field.range"),
+        ((*OUTSIDE, "unread", "list", 0), "code", None, "field.type"),
+        (OUTSIDE, "baseLayers", -1, "field.range"),
+        (OUTSIDE, "layers", None, "field.type"),
+        (OUTSIDE[:-1], "outside", [], "field.type"),
     ],
 )
 def test_one_value_of_another_form_is_refused(

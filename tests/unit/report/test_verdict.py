@@ -40,6 +40,8 @@ def test_a_verdict_that_passes() -> None:
         "  (log kept by GitHub until 2027-02-21)",
         "log        https://search.sigstore.dev/?logIndex=1",
         "issuer     https://token.actions.githubusercontent.com",
+        "outside    2 base images, 1 address, 3 package changes (2 dpkg, 1 pip), 1 git repository,"
+        " 1 command that may fetch, 1 database not read  (said by the builder; --json lists it)",
         "",
         "warning   nobody whom this program knows made the kernel and init of this image",
         "          (PCR1)                                         image.bootstrap.unknown",

@@ -9,8 +9,9 @@ import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from glassclave.clients.builders.options import CONSTANT_TIME, common_options
+from glassclave.clients.builders.options import CONSTANT_TIME, common_options, diff_ids
 from glassclave.clients.builders.run import Runner
 from glassclave.errors import UnavailableError
 from glassclave.image.container import BuilderIdentity, ContainerBuild, OnLine
@@ -70,8 +71,17 @@ class Buildah:
     def digest_of(self, base: BaseImage) -> str | None:
         """See `ContainerBuilder`."""
         try:
-            said = json.loads(self.run([self.program, "inspect", "--type", "image", base.name]))
-            digest = said["FromImageDigest"]
+            digest = self._inspect(base)["FromImageDigest"]
         except (UnavailableError, ValueError, KeyError, TypeError):
             return None
         return digest if isinstance(digest, str) and _DIGEST.match(digest) else None
+
+    def layers_of(self, base: BaseImage) -> tuple[str, ...] | None:
+        """See `ContainerBuilder`."""
+        try:
+            return diff_ids(self._inspect(base)["OCIv1"]["rootfs"]["diff_ids"])
+        except (UnavailableError, ValueError, KeyError, TypeError):
+            return None
+
+    def _inspect(self, base: BaseImage) -> Any:
+        return json.loads(self.run([self.program, "inspect", "--type", "image", base.name]))

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from glassclave.clients.builders.options import CONSTANT_TIME, common_options
+from glassclave.clients.builders.options import CONSTANT_TIME, common_options, diff_ids
 from glassclave.clients.builders.run import Runner
 from glassclave.errors import UnavailableError
 from glassclave.image.container import BuilderIdentity, ContainerBuild, OnLine
@@ -32,6 +32,14 @@ def _repository_digest(program: str, run: Runner, base: BaseImage) -> str | None
         return None
     found = [match[1] for item in digests or () if (match := _REPO_DIGEST.search(str(item)))]
     return found[0] if found else None
+
+
+def _layers(program: str, run: Runner, base: BaseImage) -> tuple[str, ...] | None:
+    command = [program, "image", "inspect", "--format", "{{json .RootFS.Layers}}", base.name]
+    try:
+        return diff_ids(json.loads(run(command)))
+    except (UnavailableError, ValueError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,10 @@ class Docker:
     def digest_of(self, base: BaseImage) -> str | None:
         """See `ContainerBuilder`."""
         return _repository_digest(self.program, self.run, base)
+
+    def layers_of(self, base: BaseImage) -> tuple[str, ...] | None:
+        """See `ContainerBuilder`."""
+        return _layers(self.program, self.run, base)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +115,7 @@ class Buildx:
     def digest_of(self, base: BaseImage) -> str | None:
         """What the engine knows; BuildKit keeps the images that it fetched to itself."""
         return _repository_digest(self.program, self.run, base)
+
+    def layers_of(self, base: BaseImage) -> tuple[str, ...] | None:
+        """As `digest_of`."""
+        return _layers(self.program, self.run, base)

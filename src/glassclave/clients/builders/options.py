@@ -1,7 +1,8 @@
-"""Options that docker, buildah and buildx have in common."""
+"""Options and answers that docker, buildah and buildx have in common."""
 
 from __future__ import annotations
 
+from glassclave.digests import is_oci_digest
 from glassclave.image.container import ContainerBuild
 
 CONSTANT_TIME = 315532800
@@ -18,3 +19,10 @@ def common_options(request: ContainerBuild) -> list[str]:
     if request.target is not None:
         options += ["--target", request.target]
     return [*options, "--platform", f"linux/{request.architecture}"]
+
+
+def diff_ids(said: object) -> tuple[str, ...] | None:
+    """The layers of an image as a builder lists them; ``None``: that is no such list."""
+    if not isinstance(said, list) or not all(isinstance(item, str) and is_oci_digest(item) for item in said):
+        return None
+    return tuple(said)
