@@ -15,6 +15,7 @@ from glassclave.flows.outside import OutsideWatch
 from glassclave.flows.source import KINDS
 from glassclave.image.container import ContainerBuild, ContainerBuilder, OnLine
 from glassclave.image.dockerfile import MAX_SIZE, Dockerfile, parse_dockerfile
+from glassclave.image.repositories import without_credentials
 from glassclave.progress import Progress
 from glassclave.provenance.container import ContainerClaim
 from glassclave.streams import read_small_file
@@ -104,7 +105,7 @@ def _claim(
         build_args=tuple(sorted(request.build_args.items())),
         secrets=tuple(_secret_id(secret) for secret in request.secrets),
         bases=tuple((base.name, base.digest or builder.digest_of(base)) for base in dockerfile.bases),
-        added=dockerfile.added,
+        added=tuple(without_credentials(address) for address in dockerfile.added),  # it is signed
     )
 
 

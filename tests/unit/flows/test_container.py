@@ -17,7 +17,7 @@ from glassclave.progress import Silent
 
 DIGEST = "sha256:" + "5a" * 32
 IDENTITY = BuilderIdentity(name="memory", version="1")
-DOCKERFILE = f"ARG V=1\nFROM base:$V AS one\nFROM pinned@{DIGEST}\nADD https://example.org/x /x\n"
+DOCKERFILE = f"ARG V=1\nFROM base:$V AS one\nFROM pinned@{DIGEST}\nADD https://me:secret@example.org/x /x\n"
 
 
 @dataclass
