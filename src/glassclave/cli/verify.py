@@ -5,35 +5,23 @@ from __future__ import annotations
 import os
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import click
 
+from glassclave.cli.demands import load_trust_file, policy_of, policy_options
 from glassclave.cli.document import explain, mode_of, parse_time, read_document, root_of
 from glassclave.cli.style import COLOUR_OPTION, style_of
 from glassclave.cli.terminal import TerminalProgress
 from glassclave.errors import ParseError, RefusedError, UsageError
-from glassclave.streams import CHUNK_SIZE, read_small_file, write_atomically
-
-if TYPE_CHECKING:
-    from glassclave.policy.model import Policy
+from glassclave.streams import CHUNK_SIZE, write_atomically
 
 _LEVELS = ("provenance", "attested-at", "live-unbound", "live")
-_TRUST_LIMIT = 4 << 20
 
 
 @click.command("verify")
 @click.argument("reference", metavar="REF")
-@click.option("--repo", metavar="OWNER/NAME", help="The repository that must have built it.")
-@click.option("--policy", metavar="FILE", help="Demands in a TOML file, instead of the options that say who.")
-@click.option("--signer-workflow", metavar="PATH", help="The workflow that signs: [OWNER/NAME/]PATH[@REF].")
-@click.option(
-    "--source-ref",
-    "source_refs",
-    multiple=True,
-    help="Allowed ref (refs/heads/x); repeatable. Default: refs/tags/* and the branches main, master.",
-)
-@click.option("--source-digest", metavar="SHA", help="The one commit that is allowed.")
+@policy_options
 @click.option("--document", metavar="FILE", help="Document of the running enclave: raw, hex or Base64.")
 @click.option("--nonce", metavar="HEX", help="The nonce that the document must hold.")
 @click.option("--historical", is_flag=True, help="Judge the document at its own time.")
@@ -81,7 +69,6 @@ def command(
     """
     from glassclave.clients.credentials import DockerConfig
     from glassclave.clients.registry import Registry
-    from glassclave.clients.sigstore_trust import load_trust
     from glassclave.clients.sigstore_verifier import SigstoreVerifier
     from glassclave.flows.verify import Document, VerifyRequest, verify_reference
     from glassclave.oci.reference import parse_reference
@@ -91,7 +78,7 @@ def command(
 
     if page is not None and save is not None:
         _keep_apart(page, save)
-    demands = _policy(
+    demands = policy_of(
         policy, repo=repo, workflow=signer_workflow, source_refs=source_refs, source_digest=source_digest
     )
     judged = None
@@ -107,8 +94,7 @@ def command(
         document=judged,
         required=None if required is None else Level(required),
     )
-    config = None if trust_config is None else read_small_file(Path(trust_config), limit=_TRUST_LIMIT)
-    trust = load_trust(config, source=trust_config or "Sigstore")
+    trust = load_trust_file(trust_config)
     progress = TerminalProgress(quiet=as_json)
     outcome = verify_reference(
         request,
@@ -143,40 +129,6 @@ def _keep_apart(page: Path, save: Path) -> None:
     saved = {os.path.realpath(save / name) for name in ("image.eif", "image.measurements.json")}
     if os.path.realpath(page) in saved:
         raise UsageError("verify.page", "the page would replace a file that is saved", source=str(page))
-
-
-def _policy(
-    file: str | None,
-    *,
-    repo: str | None,
-    workflow: str | None,
-    source_refs: tuple[str, ...],
-    source_digest: str | None,
-) -> Policy:
-    """Who must have built it. `UsageError` ``verify.policy.*``: nothing is guessed from the reference."""
-    from glassclave.policy.file import MAX_SIZE, load_policy
-    from glassclave.policy.model import DEFAULT_SOURCE_REFS, Policy
-
-    if file is not None:
-        if repo or workflow or source_refs or source_digest:
-            raise UsageError(
-                "verify.policy.twice",
-                "a policy file and options that say who, at once",
-                hint="write all demands into the file",
-            )
-        return load_policy(read_small_file(Path(file), limit=MAX_SIZE), source=file)
-    if repo is None:
-        raise UsageError(
-            "verify.policy.missing",
-            "nobody was named who must have built it; nothing was judged",
-            hint="name the repository, --repo OWNER/NAME, or a file of demands, --policy FILE",
-        )
-    return Policy(
-        repository=repo,
-        signer_workflow=workflow,
-        source_refs=source_refs or DEFAULT_SOURCE_REFS,
-        source_digest=source_digest,
-    )
 
 
 def _readable(data: bytes, source: str) -> bytes:

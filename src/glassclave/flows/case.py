@@ -22,6 +22,7 @@ class Case:
     signature: VerifiedSignature | None = None
     predicate: MeasurementPredicate | None = None
     measurements: Measurements | None = None
+    stated_by: VerifiedSignature | None = None
     image: BinaryIO | None = None
     appraisal: DocumentAppraisal | None = None
 

@@ -22,6 +22,7 @@ from glassclave.provenance.cosign import (
 )
 from glassclave.provenance.evidence import SignatureVerifier, VerifiedSignature
 from glassclave.provenance.predicate import PREDICATE_TYPE
+from glassclave.provenance.rebuild import REBUILD_TYPE, SignedRebuild, parse_rebuild
 from glassclave.provenance.statement import parse_statement
 
 IN_TOTO = "application/vnd.in-toto+json"
@@ -65,11 +66,13 @@ def _distance(error: GlassclaveError) -> tuple[int, str, str]:
 class Evidence:
     """All that is said about an artifact.
 
-    ``others``: predicate types of further attestations, which say nothing here (a scan is no signature).
+    ``rebuilds``: statements of rebuilds that hold and name the artifact; they decide nothing. ``others``:
+    predicate types of further attestations, which say nothing here (a scan is no signature).
     """
 
     signatures: Pieces = field(default_factory=Pieces)
     statements: Pieces = field(default_factory=Pieces)
+    rebuilds: list[SignedRebuild] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -115,6 +118,8 @@ class _Collector:
             return
         data = self.registry.fetch_small_blob(self.reference, layer, MAX_BUNDLE)
         kind = claimed_predicate_type(data)
+        if kind == REBUILD_TYPE and self._rebuild(data):
+            return
         if kind not in (None, SIGN_PREDICATE_TYPE, PREDICATE_TYPE):
             self.evidence.others.append(str(kind))
             return
@@ -133,6 +138,19 @@ class _Collector:
         if manifest.subject is None or manifest.subject.digest != self.digest:
             raise RefusedError(_OTHER_ARTIFACT, "is a referrer of another artifact")
         return manifest.layers[0]
+
+    def _rebuild(self, data: bytes) -> bool:
+        """Whether it is a rebuild statement that holds; another one is an attestation like any other."""
+        try:
+            signature = self.verifier.verify_bundle(data)
+            statement = parse_statement(signature.payload, predicate_type=REBUILD_TYPE)
+            predicate = parse_rebuild(statement.predicate, source="rebuild statement")
+        except (ParseError, RefusedError):
+            return False
+        if signature.payload_type != IN_TOTO or "sha256:" + statement.subject_sha256 != self.digest:
+            return False
+        self.evidence.rebuilds.append(SignedRebuild(signature, predicate))
+        return True
 
     def _bundle(self, data: bytes, pieces: Pieces) -> None:
         signature = self.verifier.verify_bundle(data)

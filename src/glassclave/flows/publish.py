@@ -13,11 +13,10 @@ from glassclave.eif.inspection import inspect_image
 from glassclave.errors import ParseError, RefusedError, UnavailableError, UsageError
 from glassclave.flows.build import measurements_file
 from glassclave.flows.measure import MeasuredFile, measure_file
-from glassclave.flows.signatures import push_bundle, push_signature
+from glassclave.flows.signatures import check_room, push_bundle, push_signature
 from glassclave.oci.artifact import ArtifactPlan, BlobInfo, Titles, plan_artifact
 from glassclave.oci.manifest import MANIFEST_MEDIA_TYPE
 from glassclave.oci.reference import Reference
-from glassclave.oci.referrers import MAX_REFERRERS, find_referrers
 from glassclave.oci.transport import RegistryWriter
 from glassclave.progress import Progress
 from glassclave.provenance.claimed import SourceClaim
@@ -83,7 +82,7 @@ def publish_image(
     """
     plan, predicate = push_by_digest(request, registry=registry, progress=progress)
     pinned = request.reference.pinned(plan.digest)
-    _check_room(registry, pinned, plan.digest)
+    check_room(registry, pinned, plan.digest, adding=len(_BUNDLES))
     with open_signer() as signer:
         log_index, predicate = _sign(registry, pinned, plan, predicate, signer, progress)
         claims = signer.claims
@@ -113,18 +112,6 @@ def push_by_digest(
         plan = _plan(request, source, file, predicate)
         _push_artifact(registry, request.reference, source, plan, progress)
     return plan, predicate
-
-
-def _check_room(registry: RegistryWriter, reference: Reference, digest: str) -> None:
-    """Equal bytes published again and again gather signatures; beyond a number no reader looks at any."""
-    there = len(find_referrers(registry, reference, digest))
-    if there + len(_BUNDLES) > MAX_REFERRERS:
-        raise RefusedError(
-            "publish.referrers.count",
-            f"{there} referrers are there already, readers look at no more than {MAX_REFERRERS}",
-            source=str(reference),
-            hint="nothing was signed and no tag moved: remove old ones, or use another repository",
-        )
 
 
 def _load_predicate(request: PublishRequest, file: MeasuredFile) -> MeasurementPredicate:
@@ -204,7 +191,7 @@ def _sign(
         for kind in _BUNDLES
     ]
     for kind, bundle in sealed:
-        push_bundle(registry, reference, plan, bundle, kind)
+        push_bundle(registry, reference, plan.descriptor, bundle, kind)
     push_signature(registry, reference, plan.digest, signed)
     progress.step("sign", f"log index {signed.log_index:,}")
     return signed.log_index, stated

@@ -17,13 +17,15 @@ _MAX_ITEMS = 1024
 class ContainerClaim:
     """How the container image was made of a folder, where `build` had it made.
 
-    ``dockerfile``: its path in the folder; ``dockerfile_sha256``: 32 bytes. ``build_args``: names and values,
-    ``secrets``: names alone. ``bases``: name and digest (``sha256:…``, ``None``: not told) of each image that
-    it started or copied from; ``added``: addresses that ADD fetched.
+    ``context``: the folder from the top of its git repository, with ``/``, ``.`` for the top, ``None``: in
+    none. ``dockerfile``: its path in the folder; ``dockerfile_sha256``: 32 bytes. ``build_args``: names and
+    values, ``secrets``: names alone. ``bases``: name and digest (``sha256:…``, ``None``: not told) of each
+    image that it started or copied from; ``added``: addresses that ADD fetched.
     """
 
     builder_name: str
     builder_version: str
+    context: str | None
     dockerfile: str
     dockerfile_sha256: bytes
     target: str | None
@@ -37,6 +39,7 @@ def container_record(container: ContainerClaim) -> dict[str, object]:
     """As a JSON value."""
     return {
         "builder": {"name": container.builder_name, "version": container.builder_version},
+        "context": container.context,
         "dockerfile": {"path": container.dockerfile, "sha256": container.dockerfile_sha256.hex()},
         "target": container.target,
         "buildArgs": [{"name": name, "value": value} for name, value in container.build_args],
@@ -47,14 +50,15 @@ def container_record(container: ContainerClaim) -> dict[str, object]:
 
 
 def parse_container(fields: Fields) -> ContainerClaim:
-    """Strictly read. `ParseError` ``field.*``, ``hex.*``, ``claims.digest``."""
-    fields.only("builder", "dockerfile", "target", "buildArgs", "secrets", "bases", "added")
+    """Strictly read. `ParseError` ``field.*``, ``hex.*``, ``claims.digest``, ``claims.context``."""
+    fields.only("builder", "context", "dockerfile", "target", "buildArgs", "secrets", "bases", "added")
     builder, dockerfile = fields.child("builder"), fields.child("dockerfile")
     builder.only("name", "version")
     dockerfile.only("path", "sha256")
     return ContainerClaim(
         builder_name=builder.text("name"),
         builder_version=builder.text("version"),
+        context=_parse_context(fields),
         dockerfile=dockerfile.text("path"),
         dockerfile_sha256=hex_text(dockerfile, "sha256", _SHA256_SIZE),
         target=nullable_text(fields, "target"),
@@ -63,6 +67,21 @@ def parse_container(fields: Fields) -> ContainerClaim:
         bases=tuple(_parse_base(base) for base in fields.objects("bases", limit=_MAX_ITEMS)),
         added=fields.texts("added", limit=_MAX_ITEMS),
     )
+
+
+def is_context(text: str) -> bool:
+    """Whether ``text`` names the top of a repository or a folder below it: no part is empty or leads up."""
+    parts = text.split("/")
+    return text == "." or ("\\" not in text and "\0" not in text and not {"", ".", ".."} & set(parts))
+
+
+def _parse_context(fields: Fields) -> str | None:
+    context = nullable_text(fields, "context")
+    if context is not None and not is_context(context):
+        raise ParseError(
+            "claims.context", "must be a path below the top of a repository, or .", field=fields.at("context")
+        )
+    return context
 
 
 def _parse_argument(fields: Fields) -> tuple[str, str]:

@@ -33,7 +33,7 @@ class JobSummary:
 
 def summary_markdown(job: JobSummary) -> str:
     """The whole summary. Nothing in it is taken for markup or leaves its line."""
-    lines = [f"## Enclave image `{_code(job.image)}`", ""]
+    lines = [f"## Enclave image `{code_span(job.image)}`", ""]
     lines += ["| | value | of |", "|---|---|---|"]
     lines += [f"| PCR{index} | `{value.hex()}` | {PCR_COVERS[index]} |" for index, value in job.pcrs.items()]
     lines.append("")
@@ -54,7 +54,7 @@ def summary_markdown(job: JobSummary) -> str:
 def _published(job: JobSummary) -> list[str]:
     if job.reference is None:
         return ["", "Nothing was pushed."]
-    lines = ["", "### Published", "", f"`{_code(job.reference)}`", ""]
+    lines = ["", "### Published", "", f"`{code_span(job.reference)}`", ""]
     if job.log_index is None:
         return [*lines, "**Not signed: nobody can judge it.** Set `enable-artifact-sign: true`."]
     return [
@@ -63,9 +63,9 @@ def _published(job: JobSummary) -> list[str]:
         " transparency log. Anybody can check it:",
         "",
         "```sh",
-        f"glassclave verify {_code(job.reference)} --repo {_code(job.repository)}",
-        f"cosign verify {_code(job.reference)} \\",
-        f"  --certificate-identity-regexp '^https://github.com/{_code(re.escape(job.repository))}/' \\",
+        f"glassclave verify {code_span(job.reference)} --repo {code_span(job.repository)}",
+        f"cosign verify {code_span(job.reference)} \\",
+        f"  --certificate-identity-regexp '^https://github.com/{code_span(re.escape(job.repository))}/' \\",
         "  --certificate-oidc-issuer https://token.actions.githubusercontent.com",
         "```",
     ]
@@ -100,6 +100,6 @@ def text(value: str) -> str:
     )
 
 
-def _code(value: str) -> str:
+def code_span(value: str) -> str:
     """For code spans and blocks, which nothing can be escaped in."""
     return escape_untrusted(value, limit=500).replace("`", "'")

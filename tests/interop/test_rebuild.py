@@ -1,0 +1,165 @@
+"""`rebuild`, end to end: git, buildah, a registry, a Sigstore on loopback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+
+from glassclave_sandbox.services import Services
+from tests.boot.enclave import busybox
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
+
+SPEC = Path(__file__).resolve().parents[2] / "docs" / "spec"
+REPOSITORY = "acme/enclave"
+DOCKERFILE = """\
+ARG GREETING=hello
+FROM scratch AS enclave
+ARG GREETING
+COPY busybox /bin/busybox
+COPY page.html /srv/
+RUN ["/bin/busybox", "sh", "-c", "/bin/busybox echo $GREETING > /greeting"]
+CMD ["/bin/busybox", "httpd", "-f"]
+"""
+STAMP = 'RUN ["/bin/busybox", "sh", "-c", "/bin/busybox date +%s%N > /stamp"]\n'
+
+
+def rebuild_validator() -> Draft202012Validator:
+    """With the schema of the verdict in it."""
+    schemas = [
+        json.loads((SPEC / f"{name}.schema.json").read_text(encoding="utf-8"))
+        for name in ("rebuild", "verdict")
+    ]
+    registry = Registry().with_resources([(one["$id"], Resource.from_contents(one)) for one in schemas])
+    return Draft202012Validator(schemas[0], registry=registry)
+
+
+@dataclass(frozen=True)
+class World:
+    """A repository with one enclave's source in it, and everything that it takes to publish it."""
+
+    folder: Path
+    services: Services
+    environment: dict[str, str]
+
+    @property
+    def repository(self) -> Path:
+        return self.folder / "repository"
+
+    @property
+    def image(self) -> str:
+        return f"{self.services.registry}/{REPOSITORY}:1.0"
+
+    def git(self, *words: str, where: Path | None = None) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+        done = subprocess.run(
+            ["git", *who, *words], cwd=where or self.repository, env=self.environment,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def commit(self, **files: str) -> str:
+        for name, text in files.items():
+            (self.repository / "app" / name).write_text(text, encoding="ascii")
+        self.git("add", ".")
+        self.git("commit", "-q", "-m", "a")
+        return self.git("rev-parse", "HEAD")
+
+    def run(self, *words: str, **claims: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "glassclave", *words],
+            cwd=self.folder, env=self.environment | self.services.environment(**claims),
+            capture_output=True, text=True, timeout=250, check=False,
+        )  # fmt: skip
+
+    def publish(self, commit: str, *options: str) -> str:
+        """Build the folder and publish it as a job of this commit; the reference by digest."""
+        done = self.run("build", str(self.repository / "app"), "-o", "app.eif", *options)
+        assert done.returncode == 0, done.stderr
+        trust = ("--trust-config", str(self.services.trust_config))
+        done = self.run("publish", "app.eif", self.image, *trust, "--json", sha=commit)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return str(json.loads(done.stdout)["reference"])
+
+    def clone(self) -> Path:
+        place = self.folder / "a clone"
+        if not place.exists():
+            self.git("clone", "-q", str(self.repository), str(place), where=self.folder)
+        return place
+
+    def rebuild(self, *options: str, repo: str = REPOSITORY, **claims: str) -> tuple[int, dict[str, Any]]:
+        """Of the published image, from a clone."""
+        who = ("--repo", repo, "--trust-config", str(self.services.trust_config))
+        done = self.run("rebuild", self.image, *who, "--json", *options, **claims)
+        said: dict[str, Any] = json.loads(done.stdout)
+        if "error" not in said:
+            assert [one.message for one in rebuild_validator().iter_errors(said)] == []
+        return done.returncode, said
+
+    def verify(self) -> dict[str, Any]:
+        done = self.run(
+            "verify", self.image, "--repo", REPOSITORY, "--trust-config",
+            str(self.services.trust_config), "--json",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        verdict: dict[str, Any] = json.loads(done.stdout)
+        return verdict
+
+
+@pytest.fixture
+def world(tmp_path: Path, peer_environment: dict[str, str], buildah: Path) -> Iterator[World]:
+    home = Path(peer_environment["HOME"])
+    containers = home / ".config" / "containers"
+    containers.mkdir(parents=True)
+    policy = '{"default": [{"type": "insecureAcceptAnything"}]}'
+    (containers / "policy.json").write_text(policy, encoding="ascii")
+    storage = f'[storage]\ndriver = "vfs"\ngraphroot = "{home}/store"\nrunroot = "{home}/run"\n'
+    (containers / "storage.conf").write_text(storage, encoding="ascii")
+    environment = peer_environment | {
+        "CONTAINERS_STORAGE_CONF": str(containers / "storage.conf"),
+        "TMPDIR": str(tmp_path),
+        "DOCKER_HOST": f"unix://{home}/nobody.sock",
+    }
+    app = tmp_path / "repository" / "app"
+    app.mkdir(parents=True)
+    (app / "Dockerfile").write_text(DOCKERFILE, encoding="ascii")
+    (app / "busybox").write_bytes(busybox())
+    (app / "busybox").chmod(0o755)
+    (app / "page.html").write_text("hello", encoding="ascii")
+    with Services(tmp_path / "state") as services:
+        found = World(tmp_path, services, environment)
+        found.git("init", "-q", "-b", "main")
+        yield found
+
+
+def test_the_same_commit_gives_the_same_and_everybody_can_read_who_says_so(world: World) -> None:
+    commit = world.commit()
+    world.publish(commit, "--build-arg", "GREETING=moin", "--target", "enclave", "--mtime", "1")
+    claimed = json.loads((world.folder / "app.measurements.json").read_bytes())["claimed"]
+    assert claimed["container"]["context"] == "app"
+    # What is not in the commit is not built: neither a later commit nor what git ignores.
+    clone = world.clone()
+    (clone / ".git" / "info" / "exclude").write_text("ignored\n", encoding="ascii")
+    (clone / "app" / "ignored").write_text("x", encoding="ascii")
+    report = world.folder / "report.md"
+    status, said = world.rebuild("--source", str(clone), "--sign", "--report", str(report))
+    assert (status, said["result"]) == (0, "equal"), said
+    assert said["rebuilt"]["measurements"]["published"] == said["rebuilt"]["measurements"]["rebuilt"]
+    assert said["rebuilt"]["surroundings"] == []
+    assert said["rebuilt"]["commit"] == commit
+    assert "equal" in report.read_text(encoding="utf-8")
+    verdict = world.verify()
+    assert (verdict["level"], verdict["passed"]) == ("provenance", True)
+    (finding,) = [one for one in verdict["findings"] if one["code"].startswith("rebuild.")]
+    assert finding["code"] == "rebuild.own"
+    assert "rebuilt to the same PCRs by acme/enclave/.github/workflows/" in finding["message"]
