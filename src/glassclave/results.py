@@ -65,6 +65,14 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Issue:
+    """An issue of a repository, and its address."""
+
+    number: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class FileDifference:
     """A path of the enclave (escaped) and what is different about it in two images, in words."""
 

@@ -75,6 +75,25 @@ class World:
         self.git("commit", "-q", "-m", "a")
         return self.git("rev-parse", "HEAD")
 
+    def base(self, text: str) -> str:
+        """A base image that holds ``text``, always pushed under the same tag; its digest."""
+        place = self.folder / "base"
+        place.mkdir(exist_ok=True)
+        (place / "Dockerfile").write_text("FROM scratch\nCOPY version /version\n", encoding="ascii")
+        (place / "version").write_text(text, encoding="ascii")
+        name = f"{self.services.registry}/acme/base:1"
+        for words in (
+            ["bud", "--timestamp", "1", "-t", name, str(place)],
+            ["push", "--digestfile", "base.digest", name],
+            ["rmi", name],
+        ):
+            done = subprocess.run(
+                ["buildah", *words], cwd=self.folder, env=self.environment,
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+        return (self.folder / "base.digest").read_text(encoding="ascii").strip()
+
     def run(self, *words: str, **claims: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "glassclave", *words],
@@ -127,6 +146,7 @@ def world(tmp_path: Path, peer_environment: dict[str, str], buildah: Path) -> It
     (containers / "storage.conf").write_text(storage, encoding="ascii")
     environment = peer_environment | {
         "CONTAINERS_STORAGE_CONF": str(containers / "storage.conf"),
+        "CONTAINERS_REGISTRIES_CONF": str(containers / "registries.conf"),
         "TMPDIR": str(tmp_path),
         "DOCKER_HOST": f"unix://{home}/nobody.sock",
     }
@@ -139,6 +159,9 @@ def world(tmp_path: Path, peer_environment: dict[str, str], buildah: Path) -> It
     with Services(tmp_path / "state") as services:
         found = World(tmp_path, services, environment)
         found.git("init", "-q", "-b", "main")
+        (containers / "registries.conf").write_text(
+            f'[[registry]]\nlocation = "{services.registry}"\ninsecure = true\n', encoding="ascii"
+        )
         yield found
 
 
@@ -163,3 +186,106 @@ def test_the_same_commit_gives_the_same_and_everybody_can_read_who_says_so(world
     (finding,) = [one for one in verdict["findings"] if one["code"].startswith("rebuild.")]
     assert finding["code"] == "rebuild.own"
     assert "rebuilt to the same PCRs by acme/enclave/.github/workflows/" in finding["message"]
+
+
+def test_a_base_image_that_moved_is_named_with_the_files_that_changed(world: World) -> None:
+    before = world.base("one")
+    name = f"{world.services.registry}/acme/base:1"
+    world.publish(world.commit(Dockerfile=DOCKERFILE.replace("FROM scratch", f"FROM {name}")))
+    source = ("--source", str(world.clone()))
+    assert world.rebuild(*source)[0] == 0
+    after = world.base("two")
+    report = world.folder / "report.md"
+    status, said = world.rebuild(*source, "--sign", "--report", str(report))
+    assert (status, said["result"], said["signed"]) == (1, "different", None)
+    assert said["rebuilt"]["files"] == [{"path": "/version", "what": "content"}]
+    (moved,) = said["rebuilt"]["surroundings"]
+    assert moved == {"what": f"base {name}", "stated": before, "found": after}
+    measured = said["rebuilt"]["measurements"]
+    assert measured["published"]["PCR1"] == measured["rebuilt"]["PCR1"]
+    assert measured["published"]["PCR2"] != measured["rebuilt"]["PCR2"]
+    text = report.read_text(encoding="utf-8")
+    assert "- `/version`: content" in text
+    assert after in text
+    assert [one for one in world.verify()["findings"] if one["code"].startswith("rebuild.")] == []
+
+
+def test_a_build_that_depends_on_the_hour_is_found_out(world: World) -> None:
+    world.publish(world.commit(Dockerfile=DOCKERFILE + STAMP))
+    done = world.run(
+        "rebuild", world.image, "--repo", REPOSITORY, "--trust-config", str(world.services.trust_config),
+        "--source", str(world.clone()),
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "  /stamp  content" in done.stdout
+    assert "rebuild.pcr2.mismatch" in done.stdout
+    last = done.stdout.rstrip().splitlines()[-1]
+    assert last.startswith("DIFFERENT: ")
+    assert "1 file differs" in last
+    assert "UNDER CUSTOM TRUST" in last
+
+
+def test_only_the_released_commit_is_built(world: World) -> None:
+    released = world.commit()
+    world.publish(released)
+    clone = world.clone()
+    (clone / "app" / "page.html").write_text("changed", encoding="ascii")
+    source = ("--source", str(clone))
+    status, said = world.rebuild(*source)
+    assert (status, said["error"]["code"]) == (2, "git.dirty")
+    world.git("commit", "-qam", "b", where=clone)
+    status, said = world.rebuild(*source)
+    assert (status, said["error"]["code"]) == (2, "git.head")
+    world.git("checkout", "-q", "--detach", released, where=clone)
+    (clone / "app" / "more").write_text("untracked", encoding="ascii")
+    assert world.rebuild(*source)[1]["error"]["code"] == "git.dirty"
+    (clone / "app" / "more").unlink()
+    # A folder of the repository, but not the one that was built: its Dockerfile is missed.
+    assert world.rebuild(*source, "--folder", ".")[1]["error"]["code"] == "dockerfile.missing"
+    assert world.rebuild(*source, "--folder", "../x")[1]["error"]["code"] == "rebuild.folder"
+    status, said = world.rebuild(*source, "--folder", "app")
+    assert (status, said["result"]) == (0, "equal")
+
+
+def test_what_does_not_verify_is_not_built(world: World) -> None:
+    world.publish(world.commit())
+    done = world.run(
+        "rebuild", world.image, "--repo", "acme/evil", "--trust-config", str(world.services.trust_config),
+        "--source", str(world.folder / "nowhere"), "--report", "report.md",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "identity.repository.mismatch" in done.stdout
+    assert done.stdout.rstrip().splitlines()[-1].startswith("NOT REBUILT: ")
+    assert "identity.repository.mismatch" in (world.folder / "report.md").read_text(encoding="utf-8")
+    status, said = world.rebuild(repo="acme/evil")
+    assert (status, said["result"], said["rebuilt"]) == (1, "refused", None)
+
+
+def test_others_rebuild_it_too_and_are_called_others(world: World) -> None:
+    world.publish(world.commit())
+    source = ("--source", str(world.clone()), "--sign")
+    # Whoever rebuilds needs no identity of the repository, only one of their own.
+    status, said = world.rebuild(*source, repository="else/where")
+    assert (status, said["result"]) == (0, "equal"), said
+    assert isinstance(said["signed"]["logIndex"], int)
+    for _ in range(2):
+        assert world.rebuild(*source, event_name="schedule")[0] == 0
+    verdict = world.verify()
+    assert verdict["level"] == "provenance"
+    own, foreign = (one for one in verdict["findings"] if one["code"].startswith("rebuild."))
+    assert (own["code"], foreign["code"]) == ("rebuild.own", "rebuild.foreign")
+    assert "the last of 2" in own["message"]
+    assert "FOREIGN, a run of else/where" in foreign["message"]
+
+
+def test_a_secret_must_be_given_again(world: World) -> None:
+    token = world.folder / "token"
+    token.write_text("s3cret", encoding="ascii")
+    secret = ("--secret", f"id=token,src={token}")
+    mounted = 'RUN --mount=type=secret,id=token ["/bin/busybox", "test", "-s", "/run/secrets/token"]\n'
+    world.publish(world.commit(Dockerfile=DOCKERFILE + mounted), *secret)
+    source = ("--source", str(world.clone()))
+    status, said = world.rebuild(*source)
+    assert (status, said["error"]["code"]) == (2, "rebuild.secrets")
+    assert "token" in said["error"]["message"]
+    assert world.rebuild(*source, *secret)[0] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import io
 import json
 import os
@@ -34,15 +35,27 @@ _SHOWN = 20
 _TOKEN = "GLASSCLAVE_REGISTRY_TOKEN"  # noqa: S105 - the name of a variable
 
 
-@click.group("action")
+class _Steps(click.Group):
+    """With the steps of the actions in ``rebuild/``, which add themselves when their module is loaded."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        importlib.import_module("glassclave.cli.action_rebuild")
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        importlib.import_module("glassclave.cli.action_rebuild")
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group("action", cls=_Steps)
 def command() -> None:
-    """The steps of the GitHub Action, in their order: check, build, publish, summary.
+    """The steps of the GitHub Action, in their order: check, build, publish, summary; rebuild, issue.
 
     Inputs come through the environment (INPUT_…), state goes through RUNNER_TEMP.
     """
 
 
-def _step(name: str) -> Callable[[Callable[[], int | None]], click.Command]:
+def step(name: str) -> Callable[[Callable[[], int | None]], click.Command]:
     """A subcommand whose errors the run's page shows."""
 
     def decorate(function: Callable[[], int | None]) -> click.Command:
@@ -60,7 +73,7 @@ def _step(name: str) -> Callable[[Callable[[], int | None]], click.Command]:
     return decorate
 
 
-@_step("check")
+@step("check")
 def check() -> None:
     """Read the inputs strictly, and keep them for the next steps."""
     inputs = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
@@ -71,17 +84,17 @@ def check() -> None:
     print(escape_untrusted(f"{request.context} becomes {request.eif.name}, {where}{signed}"))
 
 
-@_step("build")
+@step("build")
 def build() -> int | None:
     """Build the image, and compare its PCRs with the expected ones."""
     request = _request()
-    said, status = _run(_build_words(request))
+    said, status = run_words(_build_words(request))
     place(BUILT).write_text(said, encoding="utf-8")
     if status:
         raise RefusedError(
             "action.twice", "two builds of the same source gave different PCRs", hint=different_files(said)
         )
-    described, _ = _run(["describe", str(request.eif), "--json"])
+    described, _ = run_words(["describe", str(request.eif), "--json"])
     request.info.write_text(described, encoding="utf-8")
     set_output("eif-file-path", str(request.eif))
     set_output("eif-info-path", str(request.info))
@@ -117,7 +130,7 @@ def _compare(request: ActionRequest, measured: Mapping[str, str]) -> None:
             )
 
 
-@_step("publish")
+@step("publish")
 def publish() -> None:
     """Push what was built, signed where that was asked for."""
     request = _request()
@@ -129,7 +142,7 @@ def publish() -> None:
     if request.sign and request.trust_config is not None:
         words += ["--trust-config", str(request.trust_config)]
     with _login(request.reference.registry):
-        said, _ = _run(words)
+        said, _ = run_words(words)
     place(PUBLISHED).write_text(said, encoding="utf-8")
     published = json.loads(said)
     digest = str(published["digest"])
@@ -139,7 +152,7 @@ def publish() -> None:
         set_output("rekor-log-index", str(published["logIndex"]))
 
 
-@_step("summary")
+@step("summary")
 def summary() -> None:
     """Write the job's summary."""
     from glassclave.bootstrap import lookup_pcr1
@@ -186,7 +199,7 @@ def _request() -> ActionRequest:
     return _parse(json.loads(read_small_file(place(REQUEST), limit=_LIMIT)))
 
 
-def _run(words: list[str]) -> tuple[str, int]:
+def run_words(words: list[str]) -> tuple[str, int]:
     """A command of ours in this process: what it printed, and its status where it is no error."""
     from glassclave.cli import group
 
@@ -199,20 +212,30 @@ def _run(words: list[str]) -> tuple[str, int]:
 
 
 @contextmanager
-def _login(registry: str) -> Iterator[None]:
+def login_folder(registry: str) -> Iterator[Path | None]:
     """The job's token for ghcr.io, in a docker configuration that lives as long as this step."""
     token = os.environ.pop(_TOKEN, "")
     if registry != GHCR or not token:
-        yield
+        yield None
         return
     user = os.environ.get("GITHUB_ACTOR") or "github"
     secret = base64.b64encode(f"{user}:{token}".encode()).decode("ascii")
-    before = os.environ.get("DOCKER_CONFIG")
     with tempfile.TemporaryDirectory(dir=place("").parent) as folder:
         path = Path(folder) / "config.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps({"auths": {registry: {"auth": secret}}}), encoding="ascii")
-        os.environ["DOCKER_CONFIG"] = folder
+        yield Path(folder)
+
+
+@contextmanager
+def _login(registry: str) -> Iterator[None]:
+    """The same for all that this process does, and starts."""
+    before = os.environ.get("DOCKER_CONFIG")
+    with login_folder(registry) as folder:
+        if folder is None:
+            yield
+            return
+        os.environ["DOCKER_CONFIG"] = str(folder)
         try:
             yield
         finally:

@@ -58,6 +58,11 @@ _TOKEN_LIMIT = 65536
 @click.option("--sign", is_flag=True, help="If it is equal, say so beside the image, signed.")
 @click.option("--identity-token", metavar="FILE", help="A token to sign with, instead of the job's own.")
 @click.option(
+    "--login",
+    metavar="DIR",
+    help="Folder of a docker config.json for the registry alone; the builder keeps its own.",
+)
+@click.option(
     "--report",
     "report_file",
     metavar="FILE.md",
@@ -82,6 +87,7 @@ def command(
     spool_dir: Path | None,
     sign: bool,
     identity_token: str | None,
+    login: str | None,
     report_file: Path | None,
     as_json: bool,
     colour: str,
@@ -110,6 +116,7 @@ def command(
         spool=spool_dir,
         sign=sign,
         identity_token=identity_token,
+        login=login,
         quiet=as_json,
     )
     report = _rebuild(asked, load_trust_file(trust_config))
@@ -139,6 +146,7 @@ class _Asked:
     spool: Path | None
     sign: bool
     identity_token: str | None
+    login: str | None
     quiet: bool
 
 
@@ -154,7 +162,9 @@ def _rebuild(asked: _Asked, trust: Trust) -> RebuildReport:
 
     token = _token(asked, trust)
     progress = TerminalProgress(quiet=asked.quiet)
-    registry = Registry(DockerConfig(os.environ))
+    registry = Registry(
+        DockerConfig(os.environ if asked.login is None else {**os.environ, "DOCKER_CONFIG": asked.login})
+    )
     outcome = verify_reference(
         VerifyRequest(reference=asked.reference, policy=asked.policy, required=Level.PROVENANCE),
         registry=registry,

@@ -19,6 +19,7 @@ _ELSEWHERE = frozenset(
     ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
 )
 """Set for programs that git starts (a hook, an alias): they would lead to another repository."""
+MAX_TAGS = 1000
 _FETCHING = frozenset(
     ("PATH", "TMPDIR", "http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTPS_PROXY", "ALL_PROXY",
      "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH")
@@ -67,6 +68,11 @@ class Git:
             return None
         place = said.removesuffix("/") or "."
         return place if status == 0 and place.isprintable() and is_context(place) else None
+
+    def newest_tags(self, folder: Path) -> list[str]:
+        """Names of at most `MAX_TAGS` tags, the newest first. `UnavailableError` ``git.*``."""
+        words = ("--sort=-creatordate", "--format=%(refname:strip=2)", f"--count={MAX_TAGS}", "refs/tags")
+        return self._ask(folder, "for-each-ref", *words)[1].splitlines()
 
     def check_clean(self, folder: Path, commit: str) -> None:
         """That ``folder`` is the top of a checkout of ``commit`` in which nothing was changed or added.

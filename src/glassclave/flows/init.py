@@ -30,6 +30,7 @@ from glassclave.report.starter import (
     readme_text,
     workflow_text,
 )
+from glassclave.report.starter_rebuild import REBUILD_WORKFLOW, rebuild_workflow_text
 from glassclave.streams import read_small_file, write_atomically
 
 README = "README.md"
@@ -232,10 +233,12 @@ def _folders(top: Path, parts: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
                 yield from _folders(top, (*parts, name))
 
 
-def starter_files(project: Project) -> Sequence[StarterFile]:
-    """The two files and the README's section, as they are where nothing is there yet."""
+def starter_files(project: Project, *, rebuild: bool = False) -> Sequence[StarterFile]:
+    """The files and the README's section, as where nothing is there yet. ``rebuild``: the weekly one too."""
+    weekly = rebuild_workflow_text(project).encode("ascii") if rebuild else None
     return [
         StarterFile(WORKFLOW, workflow_text(project).encode("ascii")),
+        *([] if weekly is None else [StarterFile(REBUILD_WORKFLOW, weekly)]),
         StarterFile(POLICY, policy_text(project).encode("ascii")),
         StarterFile(README, readme_text(project).encode("ascii"), "appended"),
     ]

@@ -38,6 +38,7 @@ JUDGING = (
     "provenance/claims.py",
     "provenance/cosign.py",
     "provenance/statement.py",
+    "cli/demands.py",
     "cli/verify.py",
 )
 CODE = re.compile(r'"((?:artifact|signature|identity|statement|image|policy|verify)\.[a-z0-9.-]+)"')
