@@ -62,9 +62,10 @@ class Runs:
             (place / name).symlink_to(self.folder / name)
         job = job_for(place, services, self.scenario | {"claims": claims}, trusted, self.token)
         # Only the first runner installs for real: on the others all requirements are met already.
-        (job.temporary / "glassclave").mkdir()
-        (self.folder / "venv").mkdir(exist_ok=True)
-        (job.temporary / "glassclave" / "venv").symlink_to(self.folder / "venv")
+        first = self.folder / "runner-1" / "runner-temp" / "glassclave" / "venv"
+        if first.exists():
+            (job.temporary / "glassclave").mkdir()
+            subprocess.run(["cp", "-al", first, job.temporary / "glassclave" / "venv"], check=True)
         name, _, commit = self.scenario["uses"].partition("@")
         again, tell = f"{name}/rebuild@{commit}", f"{name}/rebuild/issue@{commit}"
         more = {again: {"trust-config": str(services.trust_config)}}
