@@ -241,7 +241,7 @@ def test_only_the_released_commit_is_built(world: World) -> None:
     assert world.rebuild(*source)[1]["error"]["code"] == "git.dirty"
     (clone / "app" / "more").unlink()
     # A folder of the repository, but not the one that was built: its Dockerfile is missed.
-    assert world.rebuild(*source, "--folder", ".")[1]["error"]["code"] == "dockerfile.missing"
+    assert world.rebuild(*source, "--folder", ".")[1]["error"]["code"] == "rebuild.dockerfile"
     assert world.rebuild(*source, "--folder", "../x")[1]["error"]["code"] == "rebuild.folder"
     status, said = world.rebuild(*source, "--folder", "app")
     assert (status, said["result"]) == (0, "equal")

@@ -243,7 +243,14 @@ def _dockerfile(checkout: Path, context: Path, container: ContainerClaim) -> Pat
     found = [path for folder in above if (path := folder / container.dockerfile).is_file()]
     kept = [path for path in found if path.resolve().is_relative_to(checkout.resolve())]
     right = [path for path in kept if _sha256(path) == container.dockerfile_sha256]
-    return next(iter(right or kept), context / container.dockerfile)
+    if not kept:
+        raise UnavailableError(
+            "rebuild.dockerfile",
+            "is no file of the repository at that commit",
+            field=container.dockerfile[:200],
+            hint="--folder PATH where the statement names another folder than was built",
+        )
+    return (right or kept)[0]
 
 
 def _sha256(path: Path) -> bytes:
