@@ -99,11 +99,15 @@ class Repositories(_Server):
 
 @dataclass
 class IssueBook:
-    """The issues of one repository. ``token``: the one that may write; ``status``: answers that instead."""
+    """The issues of one repository. ``token``: the one that may write.
+
+    ``status``: answers with that instead; ``listed``: gives that as the list.
+    """
 
     repository: str
     token: str
     status: int | None = None
+    listed: Any = None
     issues: list[dict[str, Any]] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
@@ -143,6 +147,8 @@ class IssuesApi(_Server):
             return 401, {"message": "Bad credentials"}
         base = f"/repos/{book.repository}/issues"
         if url.path == base and method == "GET":
+            if book.listed is not None:
+                return 200, book.listed
             return 200, self._listed({name: values[0] for name, values in parse_qs(url.query).items()})
         document = json.loads(body) if body else {}
         if url.path == base and method == "POST":

@@ -109,9 +109,8 @@ class Git:
             made.mkdir(mode=0o755)
             made.chmod(0o755)  # whatever the umask is
         config = home / ".gitconfig"
-        # A repository that the caller's git has accepted may belong to another user.
-        trusted = source.replace("\\", "\\\\").replace('"', '\\"')
-        config.write_text(f'[safe]\n\tdirectory = "{trusted}"\n' if local else "", encoding="utf-8")
+        # A repository that the caller's git has accepted (`check_clean`) may belong to another user.
+        config.write_text("[safe]\n\tdirectory = *\n" if local else "", encoding="ascii")
         environment = self._fetching | {
             "HOME": str(home),
             "LC_ALL": "C",
