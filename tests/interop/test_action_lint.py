@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from glassclave.report.starter import WORKFLOW, Project, StarterImage, workflow_text
+from glassclave.report.starter_rebuild import REBUILD_WORKFLOW, rebuild_workflow_text
 
 pytestmark = pytest.mark.interop
 
@@ -22,8 +23,12 @@ def zizmor(folder: Path, file: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def test_zizmor_finds_nothing() -> None:
-    done = zizmor(ROOT, "action.yml")
+ACTIONS = ("action.yml", "rebuild/action.yml", "rebuild/issue/action.yml")
+
+
+@pytest.mark.parametrize("file", ACTIONS)
+def test_zizmor_finds_nothing(file: str) -> None:
+    done = zizmor(ROOT, file)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -43,14 +48,18 @@ def test_zizmor_finds_nothing_in_what_init_writes(
         action=f"acme/glassclave@{'a1' * 20}",
         checkout=f"actions/checkout@{'b2' * 20}",
     )
-    file = tmp_path / WORKFLOW
-    file.parent.mkdir(parents=True)
-    file.write_text(workflow_text(project))
-    done = zizmor(tmp_path, WORKFLOW)
-    assert done.returncode == 0, done.stdout + done.stderr
-    # It looks: without the pins it does find something.
-    file.write_text(workflow_text(project).replace("a1" * 20, "v1"))
-    assert zizmor(tmp_path, WORKFLOW).returncode != 0
+    for path, text in (
+        (WORKFLOW, workflow_text(project)),
+        (REBUILD_WORKFLOW, rebuild_workflow_text(project)),
+    ):
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        done = zizmor(tmp_path, path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        # It looks: without the pins it does find something.
+        file.write_text(text.replace("a1" * 20, "v1"))
+        assert zizmor(tmp_path, path).returncode != 0
 
 
 @pytest.mark.acceptance
@@ -65,16 +74,19 @@ def test_actionlint_finds_nothing_in_what_init_writes(
         action=f"acme/glassclave@{'a1' * 20}",
         checkout=f"actions/checkout@{'b2' * 20}",
     )
-    text = workflow_text(project)
-    for content, status in ((text, 0), (text.replace("timeout-minutes", "time-out"), 1)):
+    texts = workflow_text(project), rebuild_workflow_text(project)
+    cases = [(text, 0) for text in texts]
+    cases += [(text.replace("timeout-minutes", "time-out"), 1) for text in texts]
+    for content, status in cases:
         file = tmp_path / "workflow.yml"
         file.write_text(content)
         done = subprocess.run([actionlint, file], capture_output=True, text=True, check=False)
         assert done.returncode == status, done.stdout + done.stderr
 
 
-def test_no_input_reaches_a_script_but_through_the_environment() -> None:
-    lines = (ROOT / "action.yml").read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize("file", ACTIONS)
+def test_no_input_reaches_a_script_but_through_the_environment(file: str) -> None:
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
     scripts = [line for line in lines if line.strip().startswith("run:")]
     assert scripts
     assert not [line for line in scripts if "${{" in line]

@@ -129,3 +129,14 @@ def test_the_section_asks_what_verify_takes(repository: Path, capsys: pytest.Cap
     with pytest.raises(SystemExit):
         main([*words, "--trust-config", str(trust), "--json"])
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "json.syntax"
+
+
+def test_the_weekly_workflow_is_written_where_it_is_asked_for(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*OPTIONS, "--rebuild", "--json") == 0
+    weekly = ".github/workflows/enclave-rebuild.yml"
+    assert written(repository) == FILES | {weekly}
+    record = checked(capsys.readouterr().out)
+    assert {"path": weekly, "state": "created"} in record["files"]  # type: ignore[operator]
+    assert f"uses: acme/glassclave/rebuild@{'a1' * 20}" in (repository / weekly).read_text()
