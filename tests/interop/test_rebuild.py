@@ -16,6 +16,9 @@ from referencing import Registry, Resource
 
 from glassclave_sandbox.services import Services
 from tests.boot.enclave import busybox
+from tests.interop.test_folder_builds import docker_engine
+
+__all__ = ["docker_engine"]
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
@@ -289,3 +292,18 @@ def test_a_secret_must_be_given_again(world: World) -> None:
     assert (status, said["error"]["code"]) == (2, "rebuild.secrets")
     assert "token" in said["error"]["message"]
     assert world.rebuild(*source, *secret)[0] == 0
+
+
+def test_another_builder_gives_the_same_and_is_named(world: World, docker_engine: str) -> None:
+    # Without a RUN step in the last stage: buildah leaves the places of its mounts (/proc, /etc/hosts) there.
+    lines = [line for line in DOCKERFILE.splitlines() if not line.startswith("RUN")]
+    world.publish(world.commit(Dockerfile="\n".join(lines)))
+    world.environment["DOCKER_HOST"] = docker_engine
+    status, said = world.rebuild("--source", str(world.clone()), "--builder", "docker", "--sign")
+    assert (status, said["result"]) == (0, "equal"), said
+    (builder,) = said["rebuilt"]["surroundings"]
+    assert builder["what"] == "builder"
+    assert builder["stated"].startswith("buildah ")
+    assert builder["found"].startswith("docker ")
+    (finding,) = [one for one in world.verify()["findings"] if one["code"].startswith("rebuild.")]
+    assert finding["message"].endswith("; not as in the first build: builder")

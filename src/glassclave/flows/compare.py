@@ -30,14 +30,14 @@ def compare_images(left: Path, right: Path) -> Comparison:
             return Comparison(same_bytes=True, same_pcrs=True, files=())
         images = read_image(one, name=str(left)), read_image(other, name=str(right))
         same_pcrs = _measured(images[0]) == _measured(images[1])
-        files = () if same_pcrs else differing_files(*images, names=("first", "second"))
+        files = () if same_pcrs else differing_files(*images, names=("first build", "second build"))
         return Comparison(same_bytes=False, same_pcrs=same_pcrs, files=files)
 
 
 def differing_files(
     left: EnclaveImage, right: EnclaveImage, *, names: tuple[str, str]
 ) -> tuple[FileDifference, ...]:
-    """What differs in their ramdisks, sorted by path; ``names`` of the two builds, for the words.
+    """What differs in their ramdisks, sorted by path; ``names`` of the two, for the words.
 
     Raises `ParseError` ``ramdisk.cpio.*``.
     """
@@ -78,7 +78,7 @@ def _differences(
 
 def _what(one: ListedEntry | None, other: ListedEntry | None, names: tuple[str, str]) -> str:
     if one is None or other is None:
-        return f"only in the {names[1] if one is None else names[0]} build"
+        return f"only in the {names[1] if one is None else names[0]}"
     parts = []
     if one.mode != other.mode:
         parts.append(f"mode {one.mode:o} and {other.mode:o}")

@@ -38,7 +38,7 @@ from glassclave.streams import FileSource, open_source, read_small_file
 
 GITHUB = "https://github.com/"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-_NAMES = ("published", "rebuilt")
+_NAMES = ("published image", "rebuilt image")
 
 
 class Checkouts(Protocol):
@@ -265,19 +265,19 @@ def _compare(
     claim: ContainerClaim,
     progress: Progress,
 ) -> Rebuilt:
-    published = FileSource(image, name="the published image")
+    published = FileSource(image, name=_NAMES[0])
     with open_source(output) as rebuilt:
         measured = [
             measure_file(source, name=name, progress=progress).measured.measurements
-            for source, name in ((published, "the published image"), (rebuilt, "the rebuilt image"))
+            for source, name in zip((published, rebuilt), _NAMES, strict=True)
         ]
         files: tuple[FileDifference, ...] | None = ()
         why_not = None
         if measured[0].of_image != measured[1].of_image:
             try:
                 files = differing_files(
-                    read_image(published, name="the published image"),
-                    read_image(rebuilt, name="the rebuilt image"),
+                    read_image(published, name=_NAMES[0]),
+                    read_image(rebuilt, name=_NAMES[1]),
                     names=_NAMES,
                 )
             except ParseError as error:

@@ -20,6 +20,7 @@ LIMITS = "one machine, today's answers of registries and mirrors"
 MAX_REPORT = 48_000
 """Bytes of the Markdown: an issue takes 65,536 characters, and the file goes through a job's output."""
 _SHOWN = 40
+_DIGITS = 12
 _EQUAL, _DIFFERENT, _REFUSED = "equal", "different", "refused"
 
 
@@ -69,7 +70,7 @@ def rebuild_lines(report: RebuildReport, *, ascii_only: bool, colour: bool, widt
 def _checks(report: RebuildReport, rebuilt: Rebuilt) -> list[Check]:
     where = f"{rebuilt.repository} at {rebuilt.commit}, folder {rebuilt.folder}"
     checks = [
-        _passed("published", f"{report.reference}: {level_sentence(report.verdict)}"),
+        _passed("published", f"{report.reference[: _DIGITS - 64]}: {level_sentence(report.verdict)}"),
         _passed("source", where),
     ]
     published, found = rebuilt.published.by_index(), rebuilt.found.by_index()

@@ -80,7 +80,7 @@ def test_one_file_that_changed_is_named(release: Release) -> None:
     rebuilt = release.again(outcome)
     assert not rebuilt.equal
     assert rebuilt.different_registers == (0, 2)
-    assert [(one.path, one.what) for one in rebuilt.files or ()] == [("/stamp", "only in the rebuilt build")]
+    assert [(one.path, one.what) for one in rebuilt.files or ()] == [("/stamp", "only in the rebuilt image")]
 
 
 def test_what_was_not_the_same_around_it_is_told(release: Release) -> None:
