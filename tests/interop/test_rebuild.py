@@ -279,6 +279,11 @@ def test_others_rebuild_it_too_and_are_called_others(world: World) -> None:
     assert (own["code"], foreign["code"]) == ("rebuild.own", "rebuild.foreign")
     assert "the last of 2" in own["message"]
     assert "FOREIGN, a run of else/where" in foreign["message"]
+    text = world.run(
+        "verify", world.image, "--repo", REPOSITORY, "--trust-config", str(world.services.trust_config)
+    ).stdout
+    assert "note      rebuilt to the same PCRs by acme/enclave/.github/workflows/" in text
+    assert text.rstrip().splitlines()[-1].startswith("PROVENANCE: ")
 
 
 def test_a_secret_must_be_given_again(world: World) -> None:
@@ -294,6 +299,7 @@ def test_a_secret_must_be_given_again(world: World) -> None:
     assert world.rebuild(*source, *secret)[0] == 0
 
 
+@pytest.mark.acceptance
 def test_another_builder_gives_the_same_and_is_named(world: World, docker_engine: str) -> None:
     # Without a RUN step in the last stage: buildah leaves the places of its mounts (/proc, /etc/hosts) there.
     lines = [line for line in DOCKERFILE.splitlines() if not line.startswith("RUN")]

@@ -11,6 +11,7 @@ from pathlib import Path
 from glassclave.cli.action import login_folder, run_words, step
 from glassclave.cli.workflow import announce, append, place, set_output
 from glassclave.errors import UsageError
+from glassclave.escaping import escape_untrusted
 from glassclave.flows.action import GHCR, Inputs
 from glassclave.oci.reference import is_tag, parse_reference
 from glassclave.policy.model import Policy
@@ -35,7 +36,7 @@ def rebuild() -> None:
     append("GITHUB_STEP_SUMMARY", text.decode())
     if found["result"] != "equal":
         announce("warning", found["sentence"], title="rebuild")
-    print(found["sentence"])
+    print(escape_untrusted(found["sentence"]))
     set_output("result", found["result"])
     set_output("reference", str(reference))
     set_output("report-path", str(report))

@@ -16,12 +16,13 @@ from glassclave.flows.verify import VerifyOutcome
 from glassclave.image.container import BuilderIdentity, ContainerBuild, OnLine
 from glassclave.image.dockerfile import BaseImage
 from glassclave.progress import Silent
+from glassclave.provenance.claims import Claims
 from glassclave.provenance.container import ContainerClaim
 from glassclave.provenance.predicate import MeasurementPredicate, predicate_json
 from glassclave.provenance.rebuild import Rebuilt
 from glassclave.ramdisk.application import LayoutOptions
 from tests.images.layout import Entry, write_layout
-from tests.unit.flows.published import COMMIT, Published
+from tests.unit.flows.published import COMMIT, GOOD, Published
 from tests.unit.flows.test_build import BOOTSTRAP
 
 BASE = "base:1"
@@ -105,6 +106,8 @@ class Release:
         self,
         predicate: MeasurementPredicate,
         bend: Callable[[ContainerClaim], ContainerClaim | None] = lambda claim: claim,
+        *,
+        stated_by: Claims = GOOD,
     ) -> VerifyOutcome:
         """The positive verdict on it; ``bend`` changes what is claimed of the container image."""
         container = predicate.claimed.container
@@ -115,7 +118,8 @@ class Release:
         )
         published.sign()
         published.state(
-            bend=lambda own: replace(bent, claimed=replace(bent.claimed, source=own.claimed.source))
+            stated_by,
+            bend=lambda own: replace(bent, claimed=replace(bent.claimed, source=own.claimed.source)),
         )
         outcome = published.verify(keep=True)
         assert outcome.verdict.passed, outcome.verdict.checks

@@ -41,6 +41,16 @@ def test_the_commit_of_the_certificate_is_fetched_from_its_repository(release: R
     assert (rebuilt.repository, rebuilt.commit, rebuilt.folder) == ("acme/hello", COMMIT, "app")
 
 
+def test_of_two_runs_the_commit_is_that_of_the_one_that_says_how_it_was_built(release: Release) -> None:
+    other = replace(GOOD, source_repository_digest="ab" * 20)
+    outcome = release.publish(release.build(), stated_by=other)
+    assert outcome.verdict.signature is not None
+    assert outcome.verdict.signature.claims.source_repository_digest == COMMIT
+    rebuilt = release.again(outcome)
+    assert release.git.fetched == [("https://github.com/acme/hello", "ab" * 20)]
+    assert rebuild_predicate(rebuilt).commit == "ab" * 20
+
+
 def test_a_given_checkout_is_looked_at_and_never_built_in(release: Release) -> None:
     outcome = release.publish(release.build())
     assert release.again(outcome, source=release.place / "mine").equal
