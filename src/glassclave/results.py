@@ -64,6 +64,22 @@ class Finding:
     where: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """An issue of a repository, and its address."""
+
+    number: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileDifference:
+    """A path of the enclave (escaped) and what is different about it in two images, in words."""
+
+    path: str
+    what: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurements:
     """PCR values that an image file determines, 48 bytes each.
@@ -84,6 +100,11 @@ class Measurements:
                     f"PCR{index} has {len(value)} bytes, a SHA-384 PCR has {PCR_SIZE}",
                     field=f"PCR{index}",
                 )
+
+    @property
+    def of_image(self) -> tuple[bytes, bytes, bytes]:
+        """PCR0, PCR1 and PCR2: what can be built again. PCR8 is of a signature's certificate."""
+        return self.pcr0, self.pcr1, self.pcr2
 
     def by_index(self) -> dict[int, bytes]:
         """PCR index to value, only the registers that this image determines."""

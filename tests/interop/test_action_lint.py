@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from glassclave.report.starter import WORKFLOW, Project, StarterImage, workflow_text
+from glassclave.report.starter_rebuild import REBUILD_WORKFLOW, rebuild_workflow_text
 
 pytestmark = pytest.mark.interop
 
@@ -31,6 +32,9 @@ def zizmor(folder: Path, file: str, persona: str = "pedantic") -> subprocess.Com
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+ACTIONS = ("action.yml", "rebuild/action.yml", "rebuild/issue/action.yml")
+
+
 def read(name: str) -> dict[Any, Any]:
     document: dict[Any, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / name).read_bytes())
     return document
@@ -42,7 +46,7 @@ def steps_of(job: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("persona", ["pedantic", "auditor"])
-@pytest.mark.parametrize("file", ["action.yml", *(f".github/workflows/{name}" for name in WORKFLOWS)])
+@pytest.mark.parametrize("file", [*ACTIONS, *(f".github/workflows/{name}" for name in WORKFLOWS)])
 def test_zizmor_finds_nothing(file: str, persona: str) -> None:
     done = zizmor(ROOT, file, persona)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -149,14 +153,18 @@ def test_zizmor_finds_nothing_in_what_init_writes(
         action=f"acme/glassclave@{'a1' * 20}",
         checkout=f"actions/checkout@{'b2' * 20}",
     )
-    file = tmp_path / WORKFLOW
-    file.parent.mkdir(parents=True)
-    file.write_text(workflow_text(project))
-    done = zizmor(tmp_path, WORKFLOW)
-    assert done.returncode == 0, done.stdout + done.stderr
-    # It looks: without the pins it does find something.
-    file.write_text(workflow_text(project).replace("a1" * 20, "v1"))
-    assert zizmor(tmp_path, WORKFLOW).returncode != 0
+    for path, text in (
+        (WORKFLOW, workflow_text(project)),
+        (REBUILD_WORKFLOW, rebuild_workflow_text(project)),
+    ):
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        done = zizmor(tmp_path, path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        # It looks: without the pins it does find something.
+        file.write_text(text.replace("a1" * 20, "v1"))
+        assert zizmor(tmp_path, path).returncode != 0
 
 
 @pytest.mark.acceptance
@@ -171,8 +179,10 @@ def test_actionlint_finds_nothing_in_what_init_writes(
         action=f"acme/glassclave@{'a1' * 20}",
         checkout=f"actions/checkout@{'b2' * 20}",
     )
-    text = workflow_text(project)
-    for content, status in ((text, 0), (text.replace("timeout-minutes", "time-out"), 1)):
+    texts = workflow_text(project), rebuild_workflow_text(project)
+    cases = [(text, 0) for text in texts]
+    cases += [(text.replace("timeout-minutes", "time-out"), 1) for text in texts]
+    for content, status in cases:
         file = tmp_path / "workflow.yml"
         file.write_text(content)
         done = subprocess.run([actionlint, file], capture_output=True, text=True, check=False)
@@ -180,8 +190,9 @@ def test_actionlint_finds_nothing_in_what_init_writes(
 
 
 def test_no_input_reaches_a_script_but_through_the_environment() -> None:
-    action = yaml.safe_load((ROOT / "action.yml").read_bytes())
-    steps = list(action["runs"]["steps"])
+    steps = []
+    for file in ACTIONS:
+        steps += yaml.safe_load((ROOT / file).read_bytes())["runs"]["steps"]
     for name in WORKFLOWS:
         steps += [step for job in read(name)["jobs"].values() for step in steps_of(job)]
     scripts = [step["run"] for step in steps if "run" in step]

@@ -61,6 +61,10 @@ class GithubApi:
         """What a token is good for; nothing where nobody knows it."""
         return self._tokens.get(token, {})
 
+    def tokens(self) -> tuple[str, ...]:
+        """All that were granted."""
+        return tuple(self._tokens)
+
     def __enter__(self) -> Self:
         api = Listener(self._answer, refusal=_refusal, observer=self._observer("api"))
         store = Listener(self._stored, refusal=_refusal, observer=self._observer("store"))

@@ -75,9 +75,13 @@ class Actions:
             raise StepFailedError(f"##[error]{place} is outside of the workspace")
         place.mkdir(parents=True, exist_ok=True)
         git = ["git", "-C", str(place), "-c", "advice.detachedHead=false", "-c", "safe.directory=*"]
+        place_of = f"file://{source.resolve()}"
+        fetch = ["--no-tags", "--depth=1", place_of, wanted]
+        if given.get("fetch-depth") == "0":  # everything, the tags too; the first of them is FETCH_HEAD
+            fetch = [place_of, wanted, "+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"]
         steps: tuple[list[str], ...] = (
             ["init", "--quiet"],
-            ["fetch", "--quiet", "--no-tags", "--depth=1", f"file://{source.resolve()}", wanted],
+            ["fetch", "--quiet", *fetch],
             ["checkout", "--quiet", "--force", "FETCH_HEAD"],
         )
         for step in steps:

@@ -22,6 +22,7 @@ VERBS = {
     "describe": "what an enclave image holds, and its PCRs",
     "publish": "push an image, sign it, read it back, then move the tag",
     "verify": "judge a published image, and a running enclave's document against it",
+    "rebuild": "build a published image again from its commit, and compare",
     "log": "a build's log: kept beside its image, shown, judged",
     "attestation": "read or judge an attestation document",
     "demo": "all of it on this machine, on loopback, with sandbox keys",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import io
 import json
 import os
@@ -44,16 +45,28 @@ _TWICE = {"": None, "same-pcrs": {"sameBytes": False}, "same-bytes": {"sameBytes
 """What the job that built says of a second build, as it crosses to the job that signs."""
 
 
-@click.group("action")
+class _Steps(click.Group):
+    """With the steps of the actions in ``rebuild/``, which add themselves when their module is loaded."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        importlib.import_module("glassclave.cli.action_rebuild")
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        importlib.import_module("glassclave.cli.action_rebuild")
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group("action", cls=_Steps)
 def command() -> None:
-    """The steps of the GitHub Action, in their order: check, build, publish, summary.
+    """The steps of the GitHub Action, in their order: check, build, publish, summary; rebuild, issue.
 
     Inputs come through the environment (INPUT_…), state goes through RUNNER_TEMP. In the reusable workflow
     the job that builds ends in hand-over, and the job that signs begins with check and take-over.
     """
 
 
-def _step(name: str, *, kept: str | None = None) -> Callable[[Callable[[], int | None]], click.Command]:
+def step(name: str, *, kept: str | None = None) -> Callable[[Callable[[], int | None]], click.Command]:
     """A subcommand whose errors the run's page shows. ``kept``: the step whose own log it writes."""
 
     def decorate(function: Callable[[], int | None]) -> click.Command:
@@ -72,7 +85,7 @@ def _step(name: str, *, kept: str | None = None) -> Callable[[Callable[[], int |
     return decorate
 
 
-@_step("check", kept="Check the inputs")
+@step("check", kept="Check the inputs")
 def check() -> None:
     """Read the inputs strictly, and keep them for the next steps."""
     inputs = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
@@ -87,17 +100,17 @@ def check() -> None:
     print(escape_untrusted(f"{request.context} becomes {request.eif.name}, {where}{signed}"))
 
 
-@_step("build", kept="Build")
+@step("build", kept="Build")
 def build() -> int | None:
     """Build the image, and compare its PCRs with the expected ones."""
     request = _request()
-    said, status = _run(_build_words(request))
+    said, status = run_words(_build_words(request))
     place(BUILT).write_text(said, encoding="utf-8")
     if status:
         raise RefusedError(
             "action.twice", "two builds of the same source gave different PCRs", hint=different_files(said)
         )
-    described, _ = _run(["describe", str(request.eif), "--json"])
+    described, _ = run_words(["describe", str(request.eif), "--json"])
     request.info.write_text(described, encoding="utf-8")
     set_output("eif-file-path", str(request.eif))
     set_output("eif-info-path", str(request.info))
@@ -135,7 +148,7 @@ def _compare(request: ActionRequest, measured: Mapping[str, str]) -> None:
             )
 
 
-@_step("hand-over")
+@step("hand-over")
 def hand_over() -> None:
     """Lay out what the next job gets, and say the digest of each file in an output."""
     from glassclave.flows.hand_over import digest_folder, hand_over_text
@@ -157,7 +170,7 @@ def _same(twice: Mapping[str, object] | None) -> dict[str, object] | None:
     return None if twice is None else {"sameBytes": twice["sameBytes"]}
 
 
-@_step("take-over")
+@step("take-over")
 def take_over() -> None:
     """Compare what arrived with the digests that were sent, measure the image, and only then lay it out."""
     from glassclave.flows.build import memory_needed
@@ -171,7 +184,7 @@ def take_over() -> None:
     print("arrived as sent: " + ", ".join(sorted(sent.files)))
     for path in paths:
         shutil.move(folder / path.name, path)
-    described, _ = _run(["describe", str(request.eif), "--json"])
+    described, _ = run_words(["describe", str(request.eif), "--json"])
     measured = {name: str(value).lower() for name, value in json.loads(described)["Measurements"].items()}
     _compare(request, measured)
     for index in range(3):
@@ -188,7 +201,7 @@ def _crossing(request: ActionRequest) -> list[Path]:
     return [request.eif, measurements_file(request.eif), request.info]
 
 
-@_step("publish")
+@step("publish")
 def publish() -> None:
     """Push what was built, signed where that was asked for."""
     request = _request()
@@ -202,7 +215,7 @@ def publish() -> None:
     log = os.environ.get(_LOG) or (_own_log() if request.sign and request.log_archive else None)
     words += ["--log", log] if log else []
     with _login(request.reference.registry):
-        said, _ = _run(words)
+        said, _ = run_words(words)
     place(PUBLISHED).write_text(said, encoding="utf-8")
     published = json.loads(said)
     digest = str(published["digest"])
@@ -218,12 +231,12 @@ def _own_log() -> str:
     files = [
         word for step in STEPS if log_file(step).exists() for word in ("--file", f"{step}={log_file(step)}")
     ]
-    said, _ = _run(["log", "collect", "-o", folder, *files])
+    said, _ = run_words(["log", "collect", "-o", folder, *files])
     print(escape_lines(said), flush=True)
     return folder
 
 
-@_step("attach-log")
+@step("attach-log")
 def attach_log() -> None:
     """Sign the log of the whole run, and push it beside the image."""
     request = _request()
@@ -233,11 +246,11 @@ def attach_log() -> None:
     if request.trust_config is not None:
         words += ["--trust-config", str(request.trust_config)]
     with _login(request.reference.registry):
-        said, _ = _run(words)
+        said, _ = run_words(words)
     print(escape_untrusted(said.strip(), limit=4000))
 
 
-@_step("summary")
+@step("summary")
 def summary() -> None:
     """Write the job's summary."""
     from glassclave.bootstrap import lookup_pcr1
@@ -286,7 +299,7 @@ def _request() -> ActionRequest:
     return _parse(json.loads(read_small_file(place(REQUEST), limit=_LIMIT)))
 
 
-def _run(words: list[str]) -> tuple[str, int]:
+def run_words(words: list[str]) -> tuple[str, int]:
     """A command of ours in this process: what it printed, and its status where it is no error."""
     from glassclave.cli import group
 
@@ -299,20 +312,30 @@ def _run(words: list[str]) -> tuple[str, int]:
 
 
 @contextmanager
-def _login(registry: str) -> Iterator[None]:
+def login_folder(registry: str) -> Iterator[Path | None]:
     """The job's token for ghcr.io, in a docker configuration that lives as long as this step."""
     token = os.environ.pop(_TOKEN, "")
     if registry != GHCR or not token:
-        yield
+        yield None
         return
     user = os.environ.get("GITHUB_ACTOR") or "github"
     secret = base64.b64encode(f"{user}:{token}".encode()).decode("ascii")
-    before = os.environ.get("DOCKER_CONFIG")
     with tempfile.TemporaryDirectory(dir=place("").parent) as folder:
         path = Path(folder) / "config.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps({"auths": {registry: {"auth": secret}}}), encoding="ascii")
-        os.environ["DOCKER_CONFIG"] = folder
+        yield Path(folder)
+
+
+@contextmanager
+def _login(registry: str) -> Iterator[None]:
+    """The same for all that this process does, and starts."""
+    before = os.environ.get("DOCKER_CONFIG")
+    with login_folder(registry) as folder:
+        if folder is None:
+            yield
+            return
+        os.environ["DOCKER_CONFIG"] = str(folder)
         try:
             yield
         finally:

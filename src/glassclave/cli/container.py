@@ -79,6 +79,7 @@ def image_source(
         yield source, None
         return
     from glassclave.clients.builders import choose_builder
+    from glassclave.clients.git import Git
 
     request = ContainerBuild(
         context=Path(source),
@@ -94,8 +95,11 @@ def image_source(
             f"{options.output.name} lies in the folder that it is built from: name it in .dockerignore",
         )
     builder = choose_builder(options.builder, os.environ)
-    said = _silent if options.quiet else _say
-    with built_container(request, builder, spool=options.spool, on_line=said, progress=progress) as built:
+    said = say_nothing if options.quiet else say_line
+    place = Git(os.environ).place(request.context)
+    with built_container(
+        request, builder, spool=options.spool, on_line=said, progress=progress, place=place
+    ) as built:
         yield built.source, built
 
 
@@ -109,9 +113,10 @@ def _arguments(pairs: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _say(line: str) -> None:
+def say_line(line: str) -> None:
+    """A line of the builder, on stderr."""
     print(f"  | {escape_untrusted(line, limit=400)}", file=sys.stderr, flush=True)
 
 
-def _silent(_line: str) -> None:
-    pass
+def say_nothing(_line: str) -> None:
+    """Where only one JSON document is wanted."""

@@ -22,6 +22,7 @@ from glassclave.report.records import json_text
     help="Commit of actions/checkout. Default: the one that the repository's workflows use.",
 )
 @click.option("--repo", metavar="OWNER/NAME", help="Default: what the remote origin says.")
+@click.option("--rebuild", is_flag=True, help="A workflow too that builds the newest release again, weekly.")
 @click.option("--print", "show", is_flag=True, help="Print everything, write nothing.")
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
@@ -30,6 +31,7 @@ def command(
     action: str | None,
     checkout: str | None,
     repo: str | None,
+    rebuild: bool,
     show: bool,
     force: bool,
     as_json: bool,
@@ -43,7 +45,7 @@ def command(
 
     request = InitRequest(folder=folder, action=action, checkout=checkout, repository=repo)
     project = find_project(request, Git(os.environ))
-    files = starter_files(project)
+    files = starter_files(project, rebuild=rebuild)
     written = files if show else write_files(folder, files, force=force)
     section = files[-1].content.decode()
     if as_json:

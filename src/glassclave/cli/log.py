@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from glassclave.cli.arguments import as_typed
-from glassclave.cli.policy_options import demands, policy_options
+from glassclave.cli.demands import load_trust_file, policy_of, policy_options
 from glassclave.cli.style import COLOUR_OPTION, style_of
 from glassclave.errors import UsageError
 from glassclave.escaping import escape_untrusted
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from glassclave.policy.model import Policy
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_TRUST_LIMIT = 4 << 20
 _TOKEN_LIMIT = 65536
 _LINE_LIMIT = 1 << 20
 _RUN_OPTIONS = (
@@ -162,15 +161,13 @@ def attach(
     from glassclave.clients.credentials import DockerConfig
     from glassclave.clients.registry import Registry
     from glassclave.clients.sigstore_signer import ambient_token, check_signing, open_signer
-    from glassclave.clients.sigstore_trust import load_trust
     from glassclave.flows.log_referrer import attach_log
     from glassclave.oci.reference import parse_reference
     from glassclave.report.records import json_text
 
     named = parse_reference(reference)
     run = _run(repo, run_id, attempt, commit)
-    config = None if trust_config is None else read_small_file(Path(trust_config), limit=_TRUST_LIMIT)
-    trust = load_trust(config, source=trust_config or "Sigstore")
+    trust = load_trust_file(trust_config)
     given = (
         None
         if identity_token is None
@@ -202,7 +199,7 @@ def verify(reference: str, trust_config: str | None, as_json: bool, colour: str,
     from glassclave.report.logs import log_lines, logs_record
     from glassclave.report.records import json_text
 
-    digest, trust, logs = _judged(reference, demands(**policy), trust_config)
+    digest, trust, logs = _judged(reference, policy_of(**policy), trust_config)
     if as_json:
         click.echo(json_text(logs_record(reference, digest, trust, logs)))
     else:
@@ -215,14 +212,12 @@ def verify(reference: str, trust_config: str | None, as_json: bool, colour: str,
 def _judged(reference: str, policy: Policy, trust_config: str | None) -> tuple[str, Any, Any]:
     from glassclave.clients.credentials import DockerConfig
     from glassclave.clients.registry import Registry
-    from glassclave.clients.sigstore_trust import load_trust
     from glassclave.clients.sigstore_verifier import SigstoreVerifier
     from glassclave.flows.log_referrer import signed_logs
     from glassclave.oci.reference import parse_reference
 
     named = parse_reference(reference)
-    config = None if trust_config is None else read_small_file(Path(trust_config), limit=_TRUST_LIMIT)
-    trust = load_trust(config, source=trust_config or "Sigstore")
+    trust = load_trust_file(trust_config)
     verifier = SigstoreVerifier(trust)
     digest, logs = signed_logs(
         named, policy, registry=Registry(DockerConfig(os.environ)), signatures=verifier
@@ -248,7 +243,7 @@ def show(
     """Print a log that was judged as `log verify` judges it: nothing else is shown."""
     from glassclave.errors import RefusedError
 
-    _, _, logs = _judged(reference, demands(**policy), trust_config)
+    _, _, logs = _judged(reference, policy_of(**policy), trust_config)
     chosen = [one for one in logs if one.whole_run == whole_run]
     if not chosen:
         kind = "the whole run" if whole_run else "the build"

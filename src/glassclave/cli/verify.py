@@ -9,15 +9,14 @@ from typing import Any, BinaryIO
 
 import click
 
+from glassclave.cli.demands import load_trust_file, policy_of, policy_options
 from glassclave.cli.document import explain, mode_of, parse_time, read_document, root_of
-from glassclave.cli.policy_options import demands, policy_options
 from glassclave.cli.style import COLOUR_OPTION, style_of
 from glassclave.cli.terminal import TerminalProgress
 from glassclave.errors import ParseError, RefusedError, UsageError
-from glassclave.streams import CHUNK_SIZE, read_small_file, write_atomically
+from glassclave.streams import CHUNK_SIZE, write_atomically
 
 _LEVELS = ("provenance", "attested-at", "live-unbound", "live")
-_TRUST_LIMIT = 4 << 20
 
 
 @click.command("verify")
@@ -66,7 +65,6 @@ def command(
     """
     from glassclave.clients.credentials import DockerConfig
     from glassclave.clients.registry import Registry
-    from glassclave.clients.sigstore_trust import load_trust
     from glassclave.clients.sigstore_verifier import SigstoreVerifier
     from glassclave.flows.verify import Document, VerifyRequest, verify_reference
     from glassclave.oci.reference import parse_reference
@@ -76,7 +74,7 @@ def command(
 
     if page is not None and save is not None:
         _keep_apart(page, save)
-    demanded = demands(**policy)
+    demanded = policy_of(**policy)
     judged = None
     if document is not None:
         roots = None if attestation_root is None else (root_of(attestation_root),)
@@ -90,8 +88,7 @@ def command(
         document=judged,
         required=None if required is None else Level(required),
     )
-    config = None if trust_config is None else read_small_file(Path(trust_config), limit=_TRUST_LIMIT)
-    trust = load_trust(config, source=trust_config or "Sigstore")
+    trust = load_trust_file(trust_config)
     progress = TerminalProgress(quiet=as_json)
     outcome = verify_reference(
         request,

@@ -51,21 +51,24 @@ class ActionRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class _Inputs:
+class Inputs:
     """The environment of a step, with the inputs under their names."""
 
     environment: Mapping[str, str]
 
     def text(self, name: str, default: str = "") -> str:
+        """Without blanks around it."""
         return self.environment.get(PREFIX + name.replace("-", "_").upper(), "").strip() or default
 
     def flag(self, name: str, default: str = "false") -> bool:
+        """``true`` or ``false`` and nothing else."""
         value = self.text(name, default)
         if value not in ("true", "false"):
             raise _wrong(name, f"is {value[:40]!r}", "write true or false")
         return value == "true"
 
     def name(self, name: str, default: str) -> str:
+        """A name that is safe for a file and a tag."""
         value = self.text(name, default)
         if _NAME.match(value) is None:
             raise _wrong(
@@ -74,6 +77,7 @@ class _Inputs:
         return value
 
     def choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
+        """One of the ``allowed``."""
         value = self.text(name, default)
         if value not in allowed:
             raise _wrong(name, f"is {value[:40]!r}", f"write one of {', '.join(filter(None, allowed))}")
@@ -86,7 +90,7 @@ def _wrong(name: str, message: str, hint: str) -> UsageError:
 
 def parse_request(environment: Mapping[str, str]) -> ActionRequest:
     """The request in a step's environment. `UsageError` ``action.*`` with the input's name and what to do."""
-    inputs = _Inputs(environment)
+    inputs = Inputs(environment)
     for gone, instead in _GONE.items():
         if inputs.text(gone):
             raise UsageError(
@@ -141,7 +145,7 @@ def _dockerfile(context: Path, workspace: Path, text: str) -> Path:
     return inside if inside.is_file() or not (workspace / text).is_file() else workspace / text
 
 
-def _reference(inputs: _Inputs, environment: Mapping[str, str]) -> Reference:
+def _reference(inputs: Inputs, environment: Mapping[str, str]) -> Reference:
     for name in ("eif-file-name", "eif-info-file-name", "artifact-tag", "github-token"):
         if not inputs.text(name):
             raise _wrong(name, "is needed to push", f"set {name} as well as enable-ghcr-push")

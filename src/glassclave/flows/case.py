@@ -20,9 +20,9 @@ class Case:
     findings: list[Finding] = field(default_factory=list)
     digest: str | None = None
     signature: VerifiedSignature | None = None
-    statement: VerifiedSignature | None = None
     predicate: MeasurementPredicate | None = None
     measurements: Measurements | None = None
+    stated_by: VerifiedSignature | None = None
     image: BinaryIO | None = None
     appraisal: DocumentAppraisal | None = None
 

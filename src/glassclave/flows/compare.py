@@ -10,16 +10,8 @@ from glassclave.eif.format import SectionType
 from glassclave.eif.reader import EnclaveImage, measure_image, read_image
 from glassclave.escaping import escape_bytes
 from glassclave.ramdisk.listing import ListedEntry, list_archive
-from glassclave.results import Measurements
+from glassclave.results import FileDifference, Measurements
 from glassclave.streams import FileSource, open_source
-
-
-@dataclass(frozen=True, slots=True)
-class FileDifference:
-    """A path of the enclave and what is different about it, in words."""
-
-    path: str
-    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +30,18 @@ def compare_images(left: Path, right: Path) -> Comparison:
             return Comparison(same_bytes=True, same_pcrs=True, files=())
         images = read_image(one, name=str(left)), read_image(other, name=str(right))
         same_pcrs = _measured(images[0]) == _measured(images[1])
-        files = () if same_pcrs else tuple(_differences(_listing(images[0]), _listing(images[1])))
+        files = () if same_pcrs else differing_files(*images, names=("first build", "second build"))
         return Comparison(same_bytes=False, same_pcrs=same_pcrs, files=files)
+
+
+def differing_files(
+    left: EnclaveImage, right: EnclaveImage, *, names: tuple[str, str]
+) -> tuple[FileDifference, ...]:
+    """What differs in their ramdisks, sorted by path; ``names`` of the two, for the words.
+
+    Raises `ParseError` ``ramdisk.cpio.*``.
+    """
+    return tuple(_differences(_listing(left), _listing(right), names))
 
 
 def _measured(image: EnclaveImage) -> Measurements:
@@ -64,17 +66,19 @@ def _listing(image: EnclaveImage) -> dict[bytes, ListedEntry]:
     return found
 
 
-def _differences(left: dict[bytes, ListedEntry], right: dict[bytes, ListedEntry]) -> Iterator[FileDifference]:
+def _differences(
+    left: dict[bytes, ListedEntry], right: dict[bytes, ListedEntry], names: tuple[str, str]
+) -> Iterator[FileDifference]:
     for name in sorted(left.keys() | right.keys()):
         one, other = left.get(name), right.get(name)
-        what = _what(one, other)
+        what = _what(one, other, names)
         if what:
-            yield FileDifference(escape_bytes(name.removeprefix(b"rootfs"), limit=300), what)
+            yield FileDifference(escape_bytes(name.removeprefix(b"rootfs") or b"/", limit=300), what)
 
 
-def _what(one: ListedEntry | None, other: ListedEntry | None) -> str:
+def _what(one: ListedEntry | None, other: ListedEntry | None, names: tuple[str, str]) -> str:
     if one is None or other is None:
-        return "only in the second build" if one is None else "only in the first build"
+        return f"only in the {names[1] if one is None else names[0]}"
     parts = []
     if one.mode != other.mode:
         parts.append(f"mode {one.mode:o} and {other.mode:o}")

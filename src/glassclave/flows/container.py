@@ -50,11 +50,13 @@ def built_container(
     spool: Path | None,
     on_line: OnLine,
     progress: Progress,
+    place: str | None = None,
 ) -> Iterator[BuiltContainer]:
     """Have the image made. Raises `UnavailableError` ``dockerfile.missing``, ``builder.*``; `ParseError`
     ``dockerfile.*``.
 
-    ``spool``: where the image lies meanwhile, ``None`` for the system's temporary folder.
+    ``place``: the folder's path in its git repository, to be claimed. ``spool``: where the image lies
+    meanwhile, ``None`` for the system's temporary folder.
     """
     data = _read(request)
     source = str(request.file)
@@ -64,7 +66,7 @@ def built_container(
     asked = replace(request, context=request.context.absolute(), dockerfile=request.file.absolute())
     with tempfile.TemporaryDirectory(dir=spool, prefix="glassclave-container-") as folder:
         image = builder.build(asked, Path(folder), on_line)
-        claim = _claim(request, data, dockerfile, builder)
+        claim = _claim(request, data, dockerfile, builder, place)
         progress.step("container", f"built by {claim.builder_name} {claim.builder_version}")
         root = dockerfile.root
         base = () if root is None else builder.layers_of(root)
@@ -92,24 +94,29 @@ def _warn(dockerfile: Dockerfile, progress: Progress) -> None:
 
 
 def _claim(
-    request: ContainerBuild, data: bytes, dockerfile: Dockerfile, builder: ContainerBuilder
+    request: ContainerBuild,
+    data: bytes,
+    dockerfile: Dockerfile,
+    builder: ContainerBuilder,
+    place: str | None,
 ) -> ContainerClaim:
     # Relative to the folder, and not as it was typed: where the checkout lies is nobody's business.
     path = os.path.relpath(request.file, request.context)
     return ContainerClaim(
         builder_name=builder.identity.name,
         builder_version=builder.identity.version,
+        context=place,
         dockerfile=path if not path.startswith("..") else request.file.name,
         dockerfile_sha256=hashlib.sha256(data).digest(),
         target=request.target,
         build_args=tuple(sorted(request.build_args.items())),
-        secrets=tuple(_secret_id(secret) for secret in request.secrets),
+        secrets=tuple(secret_id(secret) for secret in request.secrets),
         bases=tuple((base.name, base.digest or builder.digest_of(base)) for base in dockerfile.bases),
         added=tuple(without_credentials(address) for address in dockerfile.added),  # it is signed
     )
 
 
-def _secret_id(secret: str) -> str:
+def secret_id(secret: str) -> str:
     """``id=NAME,src=FILE``: only the name is anybody's business."""
     parts = dict(part.partition("=")[::2] for part in secret.split(","))
     return parts.get("id", "")

@@ -24,6 +24,7 @@ from glassclave.provenance.cosign import (
 from glassclave.provenance.evidence import SignatureVerifier, VerifiedSignature
 from glassclave.provenance.logged import LOG_PREDICATE_TYPE
 from glassclave.provenance.predicate import PREDICATE_TYPE
+from glassclave.provenance.rebuild import REBUILD_TYPE, SignedRebuild, parse_rebuild
 from glassclave.provenance.statement import parse_statement
 
 IN_TOTO = "application/vnd.in-toto+json"
@@ -68,14 +69,15 @@ class Evidence:
     """All that is said about an artifact.
 
     ``run_logs``: statements about the log of a whole run; ``logs``: every log that refers to the artifact,
-    by whomever. ``others``: predicate types of further attestations, which say nothing here (a scan is no
-    signature).
+    by whomever. ``rebuilds``: statements of rebuilds that hold and name the artifact; they decide nothing.
+    ``others``: predicate types of further attestations, which say nothing here (a scan is no signature).
     """
 
     signatures: Pieces = field(default_factory=Pieces)
     statements: Pieces = field(default_factory=Pieces)
     run_logs: Pieces = field(default_factory=Pieces)
     logs: list[LogLayers] = field(default_factory=list)
+    rebuilds: list[SignedRebuild] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -129,6 +131,8 @@ class _Collector:
             return
         data = self.registry.fetch_small_blob(self.reference, layer, MAX_BUNDLE)
         kind = claimed_predicate_type(data)
+        if kind == REBUILD_TYPE and self._rebuild(data):
+            return
         kinds = {
             PREDICATE_TYPE: self.evidence.statements,
             LOG_PREDICATE_TYPE: self.evidence.run_logs,
@@ -154,6 +158,19 @@ class _Collector:
         if manifest.subject is None or manifest.subject.digest != self.digest:
             raise RefusedError(_OTHER_ARTIFACT, "is a referrer of another artifact")
         return manifest.layers[0]
+
+    def _rebuild(self, data: bytes) -> bool:
+        """Whether it is a rebuild statement that holds; another one is an attestation like any other."""
+        try:
+            signature = self.verifier.verify_bundle(data)
+            statement = parse_statement(signature.payload, predicate_type=REBUILD_TYPE)
+            predicate = parse_rebuild(statement.predicate, source="rebuild statement")
+        except (ParseError, RefusedError):
+            return False
+        if signature.payload_type != IN_TOTO or "sha256:" + statement.subject_sha256 != self.digest:
+            return False
+        self.evidence.rebuilds.append(SignedRebuild(signature, predicate))
+        return True
 
     def _bundle(self, data: bytes, wanted: str, pieces: Pieces) -> None:
         signature = self.verifier.verify_bundle(data)

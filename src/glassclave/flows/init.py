@@ -11,7 +11,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +30,7 @@ from glassclave.report.starter import (
     readme_text,
     workflow_text,
 )
+from glassclave.report.starter_rebuild import REBUILD_WORKFLOW, rebuild_workflow_text
 from glassclave.streams import read_small_file, write_atomically
 
 README = "README.md"
@@ -86,7 +87,7 @@ class InitRequest:
 
 @dataclass(frozen=True, slots=True)
 class StarterFile:
-    """``path``: from the repository's root. ``state``: ``created``, ``replaced`` or ``appended``."""
+    """``path``: from the repository's root. ``state``: created, replaced, appended or unchanged."""
 
     path: str
     content: bytes
@@ -232,10 +233,12 @@ def _folders(top: Path, parts: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
                 yield from _folders(top, (*parts, name))
 
 
-def starter_files(project: Project) -> Sequence[StarterFile]:
-    """The two files and the README's section, as they are where nothing is there yet."""
+def starter_files(project: Project, *, rebuild: bool = False) -> Sequence[StarterFile]:
+    """The files and the README's section, as where nothing is there yet. ``rebuild``: the weekly one too."""
+    weekly = rebuild_workflow_text(project).encode("ascii") if rebuild else None
     return [
         StarterFile(WORKFLOW, workflow_text(project).encode("ascii")),
+        *([] if weekly is None else [StarterFile(REBUILD_WORKFLOW, weekly)]),
         StarterFile(POLICY, policy_text(project).encode("ascii")),
         StarterFile(README, readme_text(project).encode("ascii"), "appended"),
     ]
@@ -257,6 +260,8 @@ def write_files(folder: Path, files: Sequence[StarterFile], *, force: bool) -> S
             hint="look at what would be written with --print, or replace with --force",
         )
     for file in planned:
+        if file.state == "unchanged":
+            continue
         target = folder / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
         with write_atomically(target) as opened:
@@ -278,9 +283,9 @@ def _planned(folder: Path, file: StarterFile) -> StarterFile | None:
         return None if file.path == README else file
     if not stat.S_ISREG(mode):
         raise UnavailableError("init.link", "is not a regular file", source=file.path)
-    if file.path != README:
-        return StarterFile(file.path, file.content, "replaced")
-    return _with_section(read_small_file(folder / file.path, limit=_README_LIMIT), file)
+    there = read_small_file(folder / file.path, limit=_README_LIMIT)
+    wanted = _with_section(there, file) if file.path == README else replace(file, state="replaced")
+    return replace(wanted, state="unchanged") if wanted.content == there else wanted
 
 
 def _with_section(text: bytes, section: StarterFile) -> StarterFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from glassclave.digests import sha256_digest
+from glassclave.errors import RefusedError
 from glassclave.oci.manifest import (
     EMPTY_BLOB,
     EMPTY_DESCRIPTOR,
@@ -12,7 +13,7 @@ from glassclave.oci.manifest import (
     parse_manifest,
 )
 from glassclave.oci.reference import Reference
-from glassclave.oci.referrers import record_referrer, signature_tag
+from glassclave.oci.referrers import MAX_REFERRERS, find_referrers, record_referrer, signature_tag
 from glassclave.oci.transport import RegistryWriter
 from glassclave.provenance.bundle import MEDIA_TYPE as BUNDLE_MEDIA_TYPE
 from glassclave.provenance.cosign import (
@@ -25,6 +26,21 @@ from glassclave.provenance.evidence import SignedPayload
 
 CONTENT = "dev.sigstore.bundle.content"
 PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
+
+
+def check_room(registry: RegistryWriter, reference: Reference, digest: str, *, adding: int) -> None:
+    """Equal bytes published or rebuilt again and again gather bundles; of too many no reader looks at any.
+
+    Raises `RefusedError` ``publish.referrers.count``.
+    """
+    there = len(find_referrers(registry, reference, digest))
+    if there + adding > MAX_REFERRERS:
+        raise RefusedError(
+            "publish.referrers.count",
+            f"{there} referrers are there already, readers look at no more than {MAX_REFERRERS}",
+            source=str(reference),
+            hint="nothing was signed and no tag moved: remove old ones, or use another repository",
+        )
 
 
 def push_signature(
@@ -50,7 +66,7 @@ def push_signature(
 def push_bundle(
     registry: RegistryWriter, reference: Reference, subject: Descriptor, bundle: bytes, predicate_type: str
 ) -> None:
-    """A bundle as a referrer of the artifact (cosign 3's layout), listed where the registry lists none."""
+    """A bundle as a referrer of ``subject`` (cosign 3's layout), listed where the registry lists none."""
     annotations = {CONTENT: "dsse-envelope", PREDICATE_TYPE: predicate_type}
     layer = Descriptor(BUNDLE_MEDIA_TYPE, sha256_digest(bundle), len(bundle))
     manifest = build_manifest(

@@ -24,18 +24,22 @@ from glassclave.oci.reference import Reference
 from glassclave.oci.transport import RegistryReader
 from glassclave.policy.checks.identity import check_identity
 from glassclave.policy.checks.image import Hints, check_image
+from glassclave.policy.checks.rebuild import rebuild_findings, says_the_same
 from glassclave.policy.checks.statement import check_statement
 from glassclave.policy.model import LOG_ANY, LOG_REQUIRED, Policy
 from glassclave.policy.verdict import RANK, Level, Verdict, reached
 from glassclave.progress import Progress
+from glassclave.provenance.claims import Claims
 from glassclave.provenance.evidence import SignatureVerifier, VerifiedSignature
 from glassclave.provenance.predicate import MeasurementPredicate
+from glassclave.provenance.rebuild import REBUILD_TYPE
 from glassclave.results import Check, Severity, Status
 from glassclave.streams import FileSource
 
 MAX_COMPANION = 4 << 20
 """Bytes of a file beside the image that are read."""
 _SHORT = len("sha256:") + 12
+_OTHER = "an attestation of another type is there and was not used"
 _NOT_JUDGED = {
     "artifact": "the reference names no enclave image",
     "signature": "there is no signature that holds",
@@ -71,11 +75,15 @@ class VerifyRequest:
 
 @dataclass(frozen=True, slots=True)
 class VerifyOutcome:
-    """The verdict, and the files that it is about (kept only where it is positive)."""
+    """The verdict, and what it is about (kept only where it is positive).
+
+    ``stated_by``: the certificate of the run that measured and stated ``predicate``.
+    """
 
     verdict: Verdict
     image: BinaryIO | None
     predicate: MeasurementPredicate | None
+    stated_by: Claims | None = None
 
     def close(self) -> None:
         """Let go of the image."""
@@ -112,7 +120,9 @@ def verify_reference(
         raise
     if not verdict.passed:
         case.drop_image()
-    return VerifyOutcome(verdict, case.image, case.predicate if verdict.passed else None)
+    if not verdict.passed or case.stated_by is None:
+        return VerifyOutcome(verdict, case.image, None)
+    return VerifyOutcome(verdict, case.image, case.predicate, case.stated_by.claims)
 
 
 def _judge(
@@ -131,6 +141,7 @@ def _judge(
             _none_was_withheld(evidence.statements)
         if case.measurements is not None:
             _log(case, evidence, request, registry)
+        _rebuilds(case, evidence, request.policy)
     _enclave(case, request.document)
     _fill(case, request.document)
 
@@ -158,10 +169,7 @@ def _artifact(case: Case, request: VerifyRequest, registry: RegistryReader) -> A
 
 def _signature(case: Case, evidence: Evidence, policy: Policy) -> None:
     for kind in sorted(set(evidence.others)):
-        case.note(
-            "signature.other-attestation",
-            f"an attestation of another type is there and was not used: {kind[:200]}",
-        )
+        case.note("signature.other-attestation", f"{_OTHER}: {kind[:200]}")
     pieces = evidence.signatures
     if not pieces.good:
         error = pieces.reason()
@@ -234,7 +242,7 @@ def _adopt(case: Case, stated: _Stated) -> None:
     """Of several statements this one goes on."""
     case.checks += stated.checks
     case.predicate = stated.predicate
-    case.statement = stated.signature
+    case.stated_by = stated.signature
     claims = stated.signature.claims
     if stated.signature.certificate_der != _certificate(case):
         case.note("statement.run.other", f"was signed by another run: {claims.run_invocation_uri or '?'}")
@@ -292,13 +300,13 @@ def _log(case: Case, evidence: Evidence, request: VerifyRequest, registry: Regis
     stated = None if case.predicate is None else case.predicate.claimed.build_log
     if request.policy.build_log == LOG_ANY:
         case.skipped("log", "not checked: the policy does not ask for it")
-    elif stated is None or case.statement is None:
+    elif stated is None or case.stated_by is None:
         if request.policy.build_log == LOG_REQUIRED:
             case.failed("log", "log.none", "no log of the build was signed")
         else:
             case.skipped("log", "not checked: none was signed with the image")
     else:
-        claims = case.statement.claims
+        claims = case.stated_by.claims
         judged = judge_log(registry, request.reference, evidence.logs, stated, claims, ended_well=True)
         case.checks += judged.checks
 
@@ -310,6 +318,20 @@ def _beside(registry: RegistryReader, reference: Reference, layer: Descriptor | 
     if layer.size > MAX_COMPANION:
         return b""
     return registry.fetch_small_blob(reference, layer, MAX_COMPANION)
+
+
+def _rebuilds(case: Case, evidence: Evidence, policy: Policy) -> None:
+    """Whoever built the same again says so: it is told, and raises nothing."""
+    if case.measurements is None or case.stated_by is None:
+        return
+    about = [
+        one
+        for one in evidence.rebuilds
+        if says_the_same(one.predicate, case.measurements, case.stated_by.claims)
+    ]
+    case.findings += rebuild_findings(about, policy)
+    if len(about) < len(evidence.rebuilds) and REBUILD_TYPE not in evidence.others:
+        case.note("signature.other-attestation", f"{_OTHER}: {REBUILD_TYPE}")
 
 
 def _enclave(case: Case, document: Document | None) -> None:

@@ -18,14 +18,16 @@ _MAX_ITEMS = 1024
 class ContainerClaim:
     """How the container image was made of a folder, where `build` had it made.
 
-    ``dockerfile``: its path in the folder; ``dockerfile_sha256``: 32 bytes. ``build_args``: names and values,
-    ``secrets``: names alone. ``bases``: name and digest (``sha256:…``, ``None``: not told) of each image that
-    it started or copied from; ``added``: addresses that ADD fetched; ``outside``: what its layers show of
-    what was fetched, ``None``: nobody looked.
+    ``context``: the folder from the top of its git repository, with ``/``, ``.`` for the top, ``None``: in
+    none. ``dockerfile``: its path in the folder; ``dockerfile_sha256``: 32 bytes. ``build_args``: names and
+    values, ``secrets``: names alone. ``bases``: name and digest (``sha256:…``, ``None``: not told) of each
+    image that it started or copied from; ``added``: addresses that ADD fetched; ``outside``: what its layers
+    show of what was fetched, ``None``: nobody looked.
     """
 
     builder_name: str
     builder_version: str
+    context: str | None
     dockerfile: str
     dockerfile_sha256: bytes
     target: str | None
@@ -40,6 +42,7 @@ def container_record(container: ContainerClaim) -> dict[str, object]:
     """As a JSON value."""
     return {
         "builder": {"name": container.builder_name, "version": container.builder_version},
+        "context": container.context,
         "dockerfile": {"path": container.dockerfile, "sha256": container.dockerfile_sha256.hex()},
         "target": container.target,
         "buildArgs": [{"name": name, "value": value} for name, value in container.build_args],
@@ -51,8 +54,10 @@ def container_record(container: ContainerClaim) -> dict[str, object]:
 
 
 def parse_container(fields: Fields) -> ContainerClaim:
-    """Strictly read. `ParseError` ``field.*``, ``hex.*``, ``claims.digest``."""
-    fields.only("builder", "dockerfile", "target", "buildArgs", "secrets", "bases", "added", "outside")
+    """Strictly read. `ParseError` ``field.*``, ``hex.*``, ``claims.digest``, ``claims.context``."""
+    fields.only(
+        "builder", "context", "dockerfile", "target", "buildArgs", "secrets", "bases", "added", "outside"
+    )
     builder, dockerfile = fields.child("builder"), fields.child("dockerfile")
     outside = nullable(fields, "outside")
     builder.only("name", "version")
@@ -60,6 +65,7 @@ def parse_container(fields: Fields) -> ContainerClaim:
     return ContainerClaim(
         builder_name=builder.text("name"),
         builder_version=builder.text("version"),
+        context=_parse_context(fields),
         dockerfile=dockerfile.text("path"),
         dockerfile_sha256=hex_text(dockerfile, "sha256", _SHA256_SIZE),
         target=nullable_text(fields, "target"),
@@ -69,6 +75,21 @@ def parse_container(fields: Fields) -> ContainerClaim:
         added=fields.texts("added", limit=_MAX_ITEMS),
         outside=None if outside is None else parse_outside(outside),
     )
+
+
+def is_context(text: str) -> bool:
+    """Whether ``text`` names the top of a repository or a folder below it: no part is empty or leads up."""
+    parts = text.split("/")
+    return text == "." or ("\\" not in text and "\0" not in text and not {"", ".", ".."} & set(parts))
+
+
+def _parse_context(fields: Fields) -> str | None:
+    context = nullable_text(fields, "context")
+    if context is not None and not is_context(context):
+        raise ParseError(
+            "claims.context", "must be a path below the top of a repository, or .", field=fields.at("context")
+        )
+    return context
 
 
 def _parse_argument(fields: Fields) -> tuple[str, str]:

@@ -41,7 +41,7 @@ class JobSummary:
 
 def summary_markdown(job: JobSummary) -> str:
     """The whole summary. Nothing in it is taken for markup or leaves its line."""
-    lines = [f"## Enclave image `{_code(job.image)}`", ""]
+    lines = [f"## Enclave image `{code_span(job.image)}`", ""]
     lines += ["| | value | of |", "|---|---|---|"]
     lines += [f"| PCR{index} | `{value.hex()}` | {PCR_COVERS[index]} |" for index, value in job.pcrs.items()]
     lines.append("")
@@ -62,7 +62,7 @@ def summary_markdown(job: JobSummary) -> str:
 def _published(job: JobSummary) -> list[str]:
     if job.reference is None:
         return ["", "Nothing was pushed."]
-    lines = ["", "### Published", "", f"`{_code(job.reference)}`", ""]
+    lines = ["", "### Published", "", f"`{code_span(job.reference)}`", ""]
     if job.log_index is None:
         return [*lines, "**Not signed: nobody can judge it.** Set `enable-artifact-sign: true`."]
     return [
@@ -71,9 +71,9 @@ def _published(job: JobSummary) -> list[str]:
         " transparency log. Anybody can check it:",
         "",
         "```sh",
-        f"glassclave verify {_code(job.reference)} --repo {_code(job.repository)}{_signer(job)}",
-        f"cosign verify {_code(job.reference)} \\",
-        f"  --certificate-identity-regexp '^https://github.com/{_code(_identity(job))}' \\",
+        f"glassclave verify {code_span(job.reference)} --repo {code_span(job.repository)}{_signer(job)}",
+        f"cosign verify {code_span(job.reference)} \\",
+        f"  --certificate-identity-regexp '^https://github.com/{code_span(_identity(job))}' \\",
         "  --certificate-oidc-issuer https://token.actions.githubusercontent.com",
         "```",
     ]
@@ -81,7 +81,7 @@ def _published(job: JobSummary) -> list[str]:
 
 def _signer(job: JobSummary) -> str:
     """What a consumer has to add, whose demand is that the repository's own workflow signed."""
-    return "" if job.signer is None else f" --signer-workflow {_code(shlex.quote(job.signer))}"
+    return "" if job.signer is None else f" --signer-workflow {code_span(shlex.quote(job.signer))}"
 
 
 def _identity(job: JobSummary) -> str:
@@ -116,6 +116,6 @@ def text(value: str) -> str:
     )
 
 
-def _code(value: str) -> str:
+def code_span(value: str) -> str:
     """For code spans and blocks, which nothing can be escaped in."""
     return escape_untrusted(value, limit=500).replace("`", "'")

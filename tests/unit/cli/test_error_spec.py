@@ -48,6 +48,11 @@ def error_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int,
         (["publish", "a.eif", IMAGE, "--trust-config", "gone"], 3, "file.unreadable"),
         (["verify", IMAGE], 2, "verify.policy.missing"),
         (["verify", IMAGE, "--repo", "a/b", "--trust-config", "text"], 3, "json.syntax"),
+        (["rebuild", IMAGE], 2, "verify.policy.missing"),
+        (["rebuild", "o/r:1", "--repo", "a/b"], 2, "reference.registry"),
+        (["rebuild", IMAGE, "--repo", "a/b", "--identity-token", "text"], 2, "rebuild.sign"),
+        (["rebuild", IMAGE, "--repo", "a/b", "--policy", "text"], 2, "verify.policy.twice"),
+        (["rebuild", IMAGE, "--repo", "a/b", "--trust-config", "text"], 3, "json.syntax"),
     ],
 )
 def test_an_error_is_one_document_of_the_specified_form(

@@ -129,3 +129,32 @@ def test_the_section_asks_what_verify_takes(repository: Path, capsys: pytest.Cap
     with pytest.raises(SystemExit):
         main([*words, "--trust-config", str(trust), "--json"])
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "json.syntax"
+
+
+def test_the_weekly_workflow_is_written_where_it_is_asked_for(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*OPTIONS, "--rebuild", "--json") == 0
+    weekly = ".github/workflows/enclave-rebuild.yml"
+    assert written(repository) == FILES | {weekly}
+    record = checked(capsys.readouterr().out)
+    assert {"path": weekly, "state": "created"} in record["files"]  # type: ignore[operator]
+    assert f"uses: acme/glassclave/rebuild@{'a1' * 20}" in (repository / weekly).read_text()
+
+
+def test_it_can_be_added_later_and_nothing_else_is_touched(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (repository / "README.md").write_text("# hello\n")
+    assert run(*OPTIONS) == 0
+    before = {path: (repository / path).read_bytes() for path in written(repository)}
+    capsys.readouterr()
+    assert run(*OPTIONS, "--rebuild") == 0
+    out = capsys.readouterr().out
+    assert "unchanged  .github/workflows/enclave.yml\n" in out
+    assert "created    .github/workflows/enclave-rebuild.yml\n" in out
+    assert "unchanged  README.md\n" in out
+    assert {path: (repository / path).read_bytes() for path in before} == before
+    (repository / ".github" / "workflows" / "enclave.yml").write_text("mine\n")
+    assert run(*OPTIONS, "--rebuild") == 2
+    assert "there already: .github/workflows/enclave.yml;" in capsys.readouterr().err

@@ -84,6 +84,7 @@ SIGNED = MeasurementPredicate(
         container=ContainerClaim(
             builder_name="buildah",
             builder_version="1.28.2",
+            context="services/hello",
             dockerfile="Dockerfile",
             dockerfile_sha256=b"d" * 32,
             target="final",

@@ -13,6 +13,7 @@ from glassclave.flows.action import parse_request
 from glassclave.policy.file import load_policy
 from glassclave.policy.model import Policy, matches_ref
 from glassclave.report.starter import Project, StarterImage, policy_text, readme_text, workflow_text
+from glassclave.report.starter_rebuild import rebuild_workflow_text
 
 ROOT = Path(__file__).resolve().parents[3]
 ACTION = f"acme/glassclave@{'a1' * 20}"
@@ -106,3 +107,57 @@ def test_the_section_names_every_image_and_its_signer() -> None:
         "https://github.com/acme/Hello/.github/workflows/enclave.yml@refs/tags/VERSION",
         "ghcr.io/acme/hello:web-VERSION",
     ]
+
+
+@pytest.mark.parametrize("images", [(), SEVERAL], ids=["one", "several"])
+def test_the_weekly_workflow_asks_what_its_actions_take(images: tuple[StarterImage, ...]) -> None:
+    found = project(*images)
+    workflow = yaml.load(rebuild_workflow_text(found), Loader=yaml.BaseLoader)
+    assert sorted(workflow["on"]) == ["schedule", "workflow_dispatch"]
+    ((cron,),) = (entry.values() for entry in workflow["on"]["schedule"])
+    minute, *rest = cron.split()
+    assert (0 <= int(minute) < 60, rest) == (True, ["4", "*", "*", "1"])
+    assert workflow["permissions"] == {}
+    name, _, commit = ACTION.partition("@")
+    jobs = list(workflow["jobs"].items())
+    assert len(jobs) == 2 * max(1, len(images))
+    for index in range(0, len(jobs), 2):
+        (key, rebuild), (_, issue) = jobs[index : index + 2]
+        assert rebuild["permissions"] == {"contents": "read", "packages": "write", "id-token": "write"}
+        assert issue["permissions"] == {"issues": "write"}
+        assert issue["needs"] == key
+        assert issue["if"] == f"${{{{ needs.{key}.outputs.result != 'equal' }}}}"
+        checkout, step = rebuild["steps"]
+        assert checkout["uses"] == found.checkout
+        assert checkout["with"] == {"fetch-depth": "0", "persist-credentials": "false"}
+        (tell,) = issue["steps"]
+        for used, folder in ((step, "rebuild"), (tell, "rebuild/issue")):
+            assert used["uses"] == f"{name}/{folder}@{commit}"
+            known = yaml.safe_load((ROOT / folder / "action.yml").read_text(encoding="utf-8"))
+            assert set(used["with"]) <= set(known["inputs"])
+        assert step["with"].get("image") == (images[index // 2].name if images else None)
+        assert step["with"]["policy"] == "enclave-policy.toml"
+        outputs = yaml.safe_load((ROOT / "rebuild" / "action.yml").read_text(encoding="utf-8"))["outputs"]
+        for output, value in rebuild["outputs"].items():
+            assert output in outputs
+            assert value == f"${{{{ steps.{step['id']}.outputs.{output} }}}}"
+        assert set(tell["with"].values()) == {
+            f"${{{{ needs.{key}.outputs.{output} }}}}" for output in rebuild["outputs"]
+        }
+
+
+def test_not_everybodys_run_starts_at_once() -> None:
+    minutes = {
+        rebuild_workflow_text(replace(project(), repository=f"acme/r{number}")).partition('cron: "')[2][:2]
+        for number in range(30)
+    }
+    assert len(minutes) > 10
+
+
+def test_the_actions_hand_every_input_on_and_only_by_the_environment() -> None:
+    for folder, elsewhere in (("rebuild", {"github-token"}), ("rebuild/issue", {"github-token"})):
+        action = yaml.safe_load((ROOT / folder / "action.yml").read_text(encoding="utf-8"))
+        *_, step = action["runs"]["steps"]
+        for name in set(action["inputs"]) - elsewhere:
+            assert step["env"][f"INPUT_{name.replace('-', '_').upper()}"] == f"${{{{ inputs.{name} }}}}"
+        assert set(step["env"].values()) == {f"${{{{ inputs.{name} }}}}" for name in action["inputs"]}

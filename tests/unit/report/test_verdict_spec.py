@@ -39,8 +39,8 @@ JUDGING = (
     "provenance/claims.py",
     "provenance/cosign.py",
     "provenance/statement.py",
+    "cli/demands.py",
     "cli/verify.py",
-    "cli/policy_options.py",
     "buildlog/text.py",
     "buildlog/record.py",
 )

@@ -1,4 +1,4 @@
-"""Options that say who must have built an image, the same for every verb that judges one."""
+"""Options that say who must have built an image, and under which root of trust that is judged."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from glassclave.errors import UsageError
 from glassclave.streams import read_small_file
 
 if TYPE_CHECKING:
+    from glassclave.clients.sigstore_trust import Trust
     from glassclave.policy.model import Policy
 
+_TRUST_LIMIT = 4 << 20
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _OPTIONS = (
     click.option("--repo", metavar="OWNER/NAME", help="The repository that must have built it."),
@@ -34,13 +36,13 @@ _OPTIONS = (
 
 
 def policy_options(command: _Command) -> _Command:
-    """Adds the options; they reach the command as keywords, for `demands`."""
+    """Adds the options; they reach the command as keywords of these names, for `policy_of`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def demands(
+def policy_of(
     *,
     policy: str | None,
     repo: str | None,
@@ -72,3 +74,11 @@ def demands(
         source_refs=source_refs or DEFAULT_SOURCE_REFS,
         source_digest=source_digest,
     )
+
+
+def load_trust_file(path: str | None) -> Trust:
+    """The Sigstore that ``--trust-config`` names, the public one without it."""
+    from glassclave.clients.sigstore_trust import load_trust
+
+    config = None if path is None else read_small_file(Path(path), limit=_TRUST_LIMIT)
+    return load_trust(config, source=path or "Sigstore")
