@@ -19,8 +19,8 @@ MAX_COMPRESSED = 16 << 20
 MASK = b"***"
 """What a runner writes in place of a secret that it knows of."""
 
-# ECMA-48: control sequences, operating system commands, and what else an escape begins. A command ends with its
-# line: no line is ever swallowed, and where a command has no end nothing is read twice.
+# ECMA-48: control sequences, operating system commands, and what else an escape begins. A command ends with
+# its line: no line is ever swallowed, and where a command has no end nothing is read twice.
 _ESCAPE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     r"|(?:\x1b\]|\x9d)[^\x07\n\x1b\x80-\x9f]*(?:\x07|\x1b\\|\x9c)"
