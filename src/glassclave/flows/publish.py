@@ -15,11 +15,10 @@ from glassclave.flows.build import measurements_file
 from glassclave.flows.log import LogArchive, load_archive
 from glassclave.flows.log_referrer import push_log, refuse_other_run
 from glassclave.flows.measure import MeasuredFile, measure_file
-from glassclave.flows.signatures import push_bundle, push_signature
+from glassclave.flows.signatures import check_room, push_bundle, push_signature
 from glassclave.oci.artifact import ArtifactPlan, BlobInfo, Titles, plan_artifact
 from glassclave.oci.manifest import MANIFEST_MEDIA_TYPE
 from glassclave.oci.reference import Reference
-from glassclave.oci.referrers import MAX_REFERRERS, find_referrers
 from glassclave.oci.transport import RegistryWriter
 from glassclave.progress import Progress
 from glassclave.provenance.claimed import SourceClaim
@@ -90,7 +89,8 @@ def publish_image(
     log = None if request.log is None else load_archive(request.log)
     plan, predicate = push_by_digest(request, registry=registry, progress=progress)
     pinned = request.reference.pinned(plan.digest)
-    _check_room(registry, pinned, plan.digest, len(_BUNDLES) + (0 if log is None else _LOGS))
+    more = len(_BUNDLES) + (0 if log is None else _LOGS)
+    check_room(registry, pinned, plan.digest, more=more)
     with open_signer() as signer:
         claims = signer.claims
         if log is not None:
@@ -137,18 +137,6 @@ def push_by_digest(
         plan = _plan(request, source, file, predicate)
         _push_artifact(registry, request.reference, source, plan, progress)
     return plan, predicate
-
-
-def _check_room(registry: RegistryWriter, reference: Reference, digest: str, wanted: int) -> None:
-    """Equal bytes published again and again gather signatures; beyond a number no reader looks at any."""
-    there = len(find_referrers(registry, reference, digest))
-    if there + wanted > MAX_REFERRERS:
-        raise RefusedError(
-            "publish.referrers.count",
-            f"{there} referrers are there already, readers look at no more than {MAX_REFERRERS}",
-            source=str(reference),
-            hint="nothing was signed and no tag moved: remove old ones, or use another repository",
-        )
 
 
 def _load_predicate(request: PublishRequest, file: MeasuredFile) -> MeasurementPredicate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from glassclave.digests import sha256_digest
+from glassclave.errors import RefusedError
 from glassclave.oci.manifest import (
     EMPTY_BLOB,
     EMPTY_DESCRIPTOR,
@@ -12,7 +13,7 @@ from glassclave.oci.manifest import (
     parse_manifest,
 )
 from glassclave.oci.reference import Reference
-from glassclave.oci.referrers import record_referrer, signature_tag
+from glassclave.oci.referrers import MAX_REFERRERS, find_referrers, record_referrer, signature_tag
 from glassclave.oci.transport import RegistryWriter
 from glassclave.provenance.bundle import MEDIA_TYPE as BUNDLE_MEDIA_TYPE
 from glassclave.provenance.cosign import (
@@ -25,6 +26,21 @@ from glassclave.provenance.evidence import SignedPayload
 
 CONTENT = "dev.sigstore.bundle.content"
 PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
+
+
+def check_room(registry: RegistryWriter, reference: Reference, digest: str, *, more: int) -> None:
+    """Equal bytes published again and again gather referrers; beyond a number no reader looks at any.
+
+    Raises `RefusedError` ``publish.referrers.count`` where ``more`` would be too many.
+    """
+    there = len(find_referrers(registry, reference, digest))
+    if there + more > MAX_REFERRERS:
+        raise RefusedError(
+            "publish.referrers.count",
+            f"{there} referrers are there already, readers look at no more than {MAX_REFERRERS}",
+            source=str(reference),
+            hint="nothing was signed and no tag moved: remove old ones, or use another repository",
+        )
 
 
 def push_signature(
