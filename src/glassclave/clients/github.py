@@ -103,6 +103,8 @@ def _named() -> Iterator[None]:
     except UnavailableError as error:
         error.code = error.code.replace("registry.", "github.", 1)
         error.message = error.message.replace("the registry", "GitHub", 1)
+        if error.code == "github.rate-limited":
+            error.hint = "wait, then run this job again"
         raise
     except LimitError as error:
         error.code = error.code.replace("registry.", "github.", 1)
