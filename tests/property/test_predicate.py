@@ -20,7 +20,7 @@ from glassclave.provenance.claimed import (
     SourceClaim,
     Unmeasured,
 )
-from glassclave.provenance.container import ContainerClaim
+from glassclave.provenance.container import ContainerClaim, is_context
 from glassclave.provenance.outside import (
     CommandClaim,
     Item,
@@ -156,6 +156,9 @@ CONTAINERS = st.builds(
     ContainerClaim,
     builder_name=TEXTS,
     builder_version=TEXTS,
+    context=st.none()
+    | st.just(".")
+    | st.from_regex(r"[a-z .]{1,5}(/[^/\\\0.\n]{1,5}){0,2}", fullmatch=True).filter(is_context),
     dockerfile=TEXTS,
     dockerfile_sha256=SHORT_DIGESTS,
     target=st.none() | TEXTS,

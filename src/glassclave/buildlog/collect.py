@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from glassclave.buildlog.record import LoggedJob, LoggedStep, LogRecord, Scan
+from glassclave.buildlog.record import COMMIT, REPOSITORY, LoggedJob, LoggedStep, LogRecord, Scan
 from glassclave.buildlog.text import (
     MASK,
     MAX_TEXT,
@@ -21,9 +21,13 @@ from glassclave.errors import LimitError, UsageError
 
 # What a runner writes before each line: RFC 3339 in UTC, with seven digits of a second.
 _TIMED = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?Z ")
-_BEGINS = (b"##[group]Run ", b"##[group]Prepare", b"Post job cleanup.")
+_BEGINS = (
+    b"##[group]Run ", b"##[group]Prepare", b"Post job cleanup.",
+    b"Evaluate and set job outputs", b"Cleaning up orphan processes",
+)  # fmt: skip
 """How the first line of a step looks: that decides between steps of the same second."""
 SKIPPED = "skipped"
+_BEYOND = 1 << 63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +57,36 @@ class RunJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Which run of which workflow's repository; ``commit``: the one that started it."""
+    """Which run of which workflow's repository; ``commit``: the one that started it.
+
+    Raises `UsageError` ``log.run`` for one that no record could name.
+    """
 
     repository: str
     run_id: int
     attempt: int
     commit: str
+
+    def __post_init__(self) -> None:
+        wrong = next(
+            (
+                name
+                for name, right in (
+                    ("repository", REPOSITORY.match(self.repository)),
+                    ("run", 1 <= self.run_id < _BEYOND),
+                    ("attempt", 1 <= self.attempt < _BEYOND),
+                    ("commit", COMMIT.match(self.commit)),
+                )
+                if not right
+            ),
+            None,
+        )
+        if wrong is not None:
+            raise UsageError(
+                "log.run",
+                "names no run: OWNER/NAME, two numbers from 1, and a commit of 40 or 64 hex digits",
+                field=wrong,
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +125,7 @@ def collect_jobs(run: Run, origin: str, jobs: Sequence[RunJob]) -> CollectedLog:
     parts: list[NormalizedText] = []
     logged: list[LoggedJob] = []
     at = 1
+    _check_size(jobs)
     for job in jobs:
         found, steps = _whole(job, at) if job.text is not None else _by_steps(job, at)
         parts += found
@@ -121,6 +150,13 @@ def collect_jobs(run: Run, origin: str, jobs: Sequence[RunJob]) -> CollectedLog:
     return CollectedLog(run, origin, text, removed, replaced, tuple(logged))
 
 
+def _check_size(jobs: Sequence[RunJob]) -> None:
+    """Before anything is done with them."""
+    size = sum(len(job.text or b"") + sum(len(step.text or b"") for step in job.steps) for job in jobs)
+    if size > MAX_TEXT:
+        raise LimitError("log.size", f"has {size} bytes, at most {MAX_TEXT} are kept", source="log")
+
+
 def _by_steps(job: RunJob, at: int) -> tuple[list[NormalizedText], tuple[LoggedStep, ...]]:
     parts = [normalize_text(step.text or b"", source=step.name) for step in job.steps]
     steps: list[LoggedStep] = []
@@ -135,17 +171,18 @@ def _whole(job: RunJob, at: int) -> tuple[list[NormalizedText], tuple[LoggedStep
     """A log that has no marks between steps: a line belongs to the last step that had begun at its time."""
     part = normalize_text(job.text or b"", source=job.name)
     lines = part.data.split(b"\n")[:-1]
-    ran = [step for step in job.steps if step.started_at and step.conclusion != SKIPPED]
-    starts = _starts(ran, lines)
-    if starts:
-        starts[0] = 0  # what the runner says before the first step is that step's
-    spans = dict(zip((step.number for step in ran), pairwise([*starts, len(lines)]), strict=True))
+    starts = _starts([step for step in job.steps if _ran(step)], lines)
+    spans = pairwise([*starts, len(lines)])
     logged: list[LoggedStep] = []
     end = 0
     for step in job.steps:
-        start, end = spans.get(step.number, (end, end))
+        start, end = next(spans) if _ran(step) else (end, end)
         logged.append(_logged(step, at + start, end - start))
     return [part], tuple(logged)
+
+
+def _ran(step: RunStep) -> bool:
+    return bool(step.started_at) and step.conclusion != SKIPPED
 
 
 def _starts(steps: Sequence[RunStep], lines: Sequence[bytes]) -> list[int]:
@@ -162,6 +199,8 @@ def _starts(steps: Sequence[RunStep], lines: Sequence[bytes]) -> list[int]:
         begun = (step.started_at or "").removesuffix("Z").encode()[:19]
         while at < len(lines) and seconds[at] < begun:
             at += 1
+        # What the runner says before the first step is that step's.
+        at = (_mark(lines, seconds, at, begun) or at) if starts else 0
         starts.append(at)
         at = _past_the_mark(lines, seconds, at, begun)
     return starts
@@ -170,13 +209,23 @@ def _starts(steps: Sequence[RunStep], lines: Sequence[bytes]) -> list[int]:
 def _past_the_mark(lines: Sequence[bytes], seconds: Sequence[bytes], at: int, begun: bytes) -> int:
     """The next line at which another step may begin, in the second in which this one did; else the one behind
     that second. A step that ran has at least one line."""
-    look = at + 1
-    while look < len(lines) and seconds[look] <= begun:
-        said = lines[look][len(match[0]) :] if (match := _TIMED.match(lines[look])) else lines[look]
+    mark = _mark(lines, seconds, at + 1, begun)
+    if mark is not None:
+        return mark
+    at = min(at + 1, len(lines))
+    while at < len(lines) and seconds[at] <= begun:
+        at += 1
+    return at
+
+
+def _mark(lines: Sequence[bytes], seconds: Sequence[bytes], at: int, begun: bytes) -> int | None:
+    """The first line from ``at`` that looks like a step's first, not after the second in which it began."""
+    while at < len(lines) and seconds[at] <= begun:
+        said = lines[at][len(match[0]) :] if (match := _TIMED.match(lines[at])) else lines[at]
         if said.startswith(_BEGINS):
-            return look
-        look += 1
-    return min(look, len(lines))
+            return at
+        at += 1
+    return None
 
 
 def _logged(step: RunStep, first: int, lines: int) -> LoggedStep:

@@ -20,11 +20,12 @@ ORIGINS = ("github-api", "job")
 MAX_RECORD = 1 << 20
 MAX_JOBS = 256
 MAX_STEPS = 1000
+MAX_NAME = 1024
+"""Characters of a name."""
 
-_COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
-_REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,100}/[A-Za-z0-9._-]{1,100}\Z")
+COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
+REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,100}/[A-Za-z0-9._-]{1,100}\Z")
 _SHA256_SIZE = 32
-_MAX_NAME = 1024
 _MAX_MARKS = 256
 
 
@@ -143,8 +144,8 @@ def parse_record(data: bytes, *, source: str = "log record") -> LogRecord:
     text.only("size", "lines", "sha256", "masks", "removed", "replaced", "truncated")
     scan.only("detector", "version", "rules")
     _demand(fields, "schema", fields.text("schema") == SCHEMA, f"must be {SCHEMA}")
-    _demand(fields, "repository", _REPOSITORY.match(fields.text("repository")), "must be OWNER/NAME")
-    _demand(fields, "commit", _COMMIT.match(fields.text("commit")), "must be 40 or 64 lower-case hex digits")
+    _demand(fields, "repository", REPOSITORY.match(fields.text("repository")), "must be OWNER/NAME")
+    _demand(fields, "commit", COMMIT.match(fields.text("commit")), "must be 40 or 64 lower-case hex digits")
     _demand(fields, "origin", fields.text("origin") in ORIGINS, f"must be one of {', '.join(ORIGINS)}")
     sha256 = text.text("sha256")
     _demand(text, "sha256", sha256 == sha256.lower(), "must be lower-case")
@@ -162,8 +163,8 @@ def parse_record(data: bytes, *, source: str = "log record") -> LogRecord:
         replaced=text.integer("replaced"),
         truncated=_line_numbers(text, text.integer("lines")),
         scan=Scan(
-            detector=scan.text("detector", limit=_MAX_NAME),
-            version=scan.text("version", limit=_MAX_NAME),
+            detector=scan.text("detector", limit=MAX_NAME),
+            version=scan.text("version", limit=MAX_NAME),
             rules=scan.integer("rules", least=1),
         ),
         jobs=tuple(_parse_job(job) for job in fields.objects("jobs", limit=MAX_JOBS)),
@@ -201,9 +202,9 @@ def _parse_job(fields: Fields) -> LoggedJob:
     fields.only("name", "id", "conclusion", "firstLine", "lines", "steps")
     fields.value("id"), fields.value("conclusion")
     job = LoggedJob(
-        name=fields.text("name", limit=_MAX_NAME),
+        name=fields.text("name", limit=MAX_NAME),
         job_id=fields.integer("id", least=1) if fields.has("id") else None,
-        conclusion=fields.optional_text("conclusion", limit=_MAX_NAME),
+        conclusion=fields.optional_text("conclusion", limit=MAX_NAME),
         first_line=fields.integer("firstLine", least=1),
         lines=fields.integer("lines"),
         steps=tuple(_parse_step(step) for step in fields.objects("steps", limit=MAX_STEPS)),
@@ -221,8 +222,8 @@ def _parse_step(fields: Fields) -> LoggedStep:
     fields.value("conclusion")
     return LoggedStep(
         number=fields.integer("number"),
-        name=fields.text("name", limit=_MAX_NAME),
-        conclusion=fields.optional_text("conclusion", limit=_MAX_NAME),
+        name=fields.text("name", limit=MAX_NAME),
+        conclusion=fields.optional_text("conclusion", limit=MAX_NAME),
         first_line=fields.integer("firstLine", least=1),
         lines=fields.integer("lines"),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from glassclave.errors import LimitError, ParseError
@@ -18,16 +19,20 @@ MAX_COMPRESSED = 16 << 20
 MASK = b"***"
 """What a runner writes in place of a secret that it knows of."""
 
-# ECMA-48: control sequences, operating system commands, and what else an escape begins.
+# ECMA-48: control sequences, operating system commands, and what else an escape begins. A command ends with
+# its line: no line is ever swallowed, and where a command has no end nothing is read twice.
 _ESCAPE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
-    r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
+    r"|(?:\x1b\]|\x9d)[^\x07\n\x1b\x80-\x9f]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]?"
 )
-# Controls but tab and line end; the marks that change the direction or hide (Unicode UAX #9, and U+200B…).
+# Controls but tab and line end; the marks that change the direction or hide (Unicode UAX #9, U+200B…, and the
+# tags of plane 14, which spell ASCII that nobody sees).
 _CONTROL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    r"\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
+_BLOCK = 1 << 20
 _UNKNOWN = "\ufffd"
 _GZIP_BITS = 31
 _TRUNCATION = re.compile(
@@ -55,22 +60,31 @@ def normalize_text(raw: bytes, *, source: str = "log") -> NormalizedText:
     """
     if len(raw) > MAX_TEXT:
         raise LimitError("log.size", f"has {len(raw)} bytes, at most {MAX_TEXT} are kept", source=source)
-    text = raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
-    replaced = text.count(_UNKNOWN) - raw.count(_UNKNOWN.encode())
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    clean = text
-    while True:  # what is left of one sequence may form another with what stood around it
-        before = clean
-        clean = _CONTROL.sub("", _ESCAPE.sub("", clean))
-        if clean == before:
-            break
-    if clean and not clean.endswith("\n"):
-        clean += "\n"
-        text += "\n"
-    data = clean.encode("utf-8")
+    parts = [_normalize_block(block) for block in _blocks(raw.removeprefix(b"\xef\xbb\xbf"))]
+    data = b"".join(part.data for part in parts)
+    if data and not data.endswith(b"\n"):
+        data += b"\n"
     if len(data) > MAX_TEXT:  # replacements are longer than what they replace
         raise LimitError("log.size", f"has {len(data)} bytes, at most {MAX_TEXT} are kept", source=source)
-    return NormalizedText(data, len(text) - len(clean), max(replaced, 0))
+    return NormalizedText(data, sum(part.removed for part in parts), sum(part.replaced for part in parts))
+
+
+def _blocks(raw: bytes) -> Iterator[bytes]:
+    """Whole lines, some at once: characters take up to four times the memory of their bytes."""
+    at = 0
+    while at < len(raw):
+        end = raw.find(b"\n", at + _BLOCK) + 1 or len(raw)
+        yield raw[at:end]
+        at = end
+
+
+def _normalize_block(raw: bytes) -> NormalizedText:
+    text = raw.decode("utf-8", "replace")
+    replaced = text.count(_UNKNOWN) - raw.count(_UNKNOWN.encode())
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    # Once is enough: whatever begins a sequence is itself a control character, and none of those stays.
+    clean = _CONTROL.sub("", _ESCAPE.sub("", text))
+    return NormalizedText(clean.encode("utf-8"), len(text) - len(clean), replaced)
 
 
 def line_count(text: bytes) -> int:

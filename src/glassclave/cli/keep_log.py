@@ -22,7 +22,11 @@ STEPS = ("Install", "Check the inputs", "Build")
 
 
 class _Copy:
-    """The file; each line stands behind the time at which it began, whichever stream began it."""
+    """The file; each line stands behind the time at which it began, whichever stream began it.
+
+    A carriage return ends a line as well: normalising makes it a line end, and no line of the log may begin
+    with a time that somebody else wrote.
+    """
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -33,7 +37,7 @@ class _Copy:
             if not self._begun:
                 self._file.write(f"{now():%Y-%m-%dT%H:%M:%S.%fZ} ")
             self._file.write(piece)
-            self._begun = not piece.endswith("\n")
+            self._begun = not piece.endswith(("\n", "\r"))
 
 
 class _Copying(io.TextIOBase):
@@ -68,7 +72,8 @@ def kept_log(step: str) -> Iterator[None]:
     """What is printed meanwhile, errors too, also goes into the step's log."""
     path = log_file(step)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8", newline="") as file:
+    # What a stream prints that holds undecodable names, the copy must not stumble over.
+    with path.open("a", encoding="utf-8", errors="backslashreplace", newline="") as file:
         copy = _Copy(file)
         with redirect_stdout(_Copying(sys.stdout, copy)), redirect_stderr(_Copying(sys.stderr, copy)):
             yield

@@ -12,6 +12,7 @@ import click
 from glassclave.cli.arguments import as_typed
 from glassclave.cli.demands import load_trust_file, policy_of, policy_options
 from glassclave.cli.style import COLOUR_OPTION, style_of
+from glassclave.cli.workflow import as_text
 from glassclave.errors import UsageError
 from glassclave.escaping import escape_untrusted
 from glassclave.streams import read_small_file
@@ -255,7 +256,7 @@ def show(
     assert good.record is not None and good.text is not None  # noqa: S101 - it passed
     first, last = _span(good.record, job, step)
     for line in good.text.decode("utf-8", "replace").split("\n")[first - 1 : last]:
-        click.echo(escape_untrusted(line.replace("\t", "    "), limit=_LINE_LIMIT))
+        click.echo(as_text(escape_untrusted(line.replace("\t", "    "), limit=_LINE_LIMIT)))
 
 
 def _span(record: LogRecord, job: str | None, step: str | None) -> tuple[int, int]:
@@ -264,6 +265,9 @@ def _span(record: LogRecord, job: str | None, step: str | None) -> tuple[int, in
     if not jobs:
         known = ", ".join(one.name for one in record.jobs[:20])
         raise UsageError("log.job.unknown", "the log has no such job", field=job, hint=f"it has: {known}")
+    if job is not None and len(jobs) > 1:
+        known = ", ".join(one.name for one in jobs[:20])
+        raise UsageError("log.job.several", "the log has several such jobs", field=job, hint=f"name: {known}")
     if step is None:
         return jobs[0].first_line, jobs[-1].first_line + jobs[-1].lines - 1
     steps = [one for each in jobs for one in each.steps if step in (one.name, str(one.number))]

@@ -21,6 +21,16 @@ def on_github() -> bool:
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
+def as_text(line: str) -> str:
+    """A line of somebody else's log that no runner takes for a command (``::x::`` at its begin, ``##[x]``
+    anywhere): escaped as `escape_untrusted` does it, and only where a runner reads."""
+    if not on_github():
+        return line
+    shown = line.replace("##[", "\\u{23}#[")
+    blank = len(shown) - len(shown.lstrip())
+    return f"{shown[:blank]}\\u{{3a}}{shown[blank + 1 :]}" if shown.startswith("::", blank) else shown
+
+
 def place(name: str) -> Path:
     """A file of this action's run, in RUNNER_TEMP. `UsageError` ``action.runner`` outside of a runner."""
     temporary = os.environ.get("RUNNER_TEMP")

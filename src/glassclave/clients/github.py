@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from urllib.parse import quote
 
 from glassclave.buildlog.collect import RunJob, RunStep
-from glassclave.buildlog.record import MAX_JOBS, MAX_STEPS
+from glassclave.buildlog.record import MAX_NAME, MAX_STEPS
 from glassclave.buildlog.text import MAX_TEXT
 from glassclave.clients.http import Reply, TransientError, Web, refuse_outage, retrying
 from glassclave.errors import LimitError, ParseError, UnavailableError
@@ -22,6 +22,8 @@ PUBLIC_API = "https://api.github.com"
 _VERSION = "2022-11-28"
 _MAX_ANSWER = 8 << 20
 _PER_PAGE = 100
+_MAX_LISTED = 1000
+"""Jobs of a run: more than a record may name, so that some can be chosen."""
 _PAUSE_SECONDS = 10.0
 """A log appears some seconds after its job's end."""
 
@@ -47,7 +49,7 @@ class GithubApi:
 
         Raises `UnavailableError` ``github.*``, `ParseError` ``field.*``, `LimitError` ``github.jobs``.
         """
-        jobs: list[RunJob] = []
+        jobs: dict[int, RunJob] = {}
         page = 1
         while True:
             path = f"repos/{quote(repository)}/actions/runs/{run_id}/attempts/{attempt}/jobs"
@@ -55,12 +57,17 @@ class GithubApi:
             fields = Fields.of(
                 parse_json(data, source="GitHub's answer", limit=_MAX_ANSWER), source="GitHub's answer"
             )
-            found = [_job(job) for job in fields.objects("jobs", limit=_PER_PAGE)]
-            jobs += found
-            if not found or len(jobs) >= fields.integer("total_count"):
-                return tuple(jobs)
-            if len(jobs) > MAX_JOBS:
-                raise LimitError("github.jobs", f"the run has more than {MAX_JOBS} jobs", source=repository)
+            before, total = len(jobs), fields.integer("total_count")
+            # A job that moved to the next page while we read comes twice.
+            jobs |= dict(_job(job) for job in fields.objects("jobs", limit=_PER_PAGE))
+            if max(total, len(jobs)) > _MAX_LISTED:
+                raise LimitError("github.jobs", f"has more than {_MAX_LISTED} jobs", source=repository)
+            if len(jobs) >= total:
+                return tuple(jobs.values())
+            if len(jobs) == before:
+                raise UnavailableError(
+                    "github.answer", f"lists {before} of {total} jobs", source=repository, hint="try again"
+                )
             page += 1
 
     def fetch_log(self, repository: str, job_id: int) -> bytes:
@@ -96,6 +103,8 @@ def _named() -> Iterator[None]:
     except UnavailableError as error:
         error.code = error.code.replace("registry.", "github.", 1)
         error.message = error.message.replace("the registry", "GitHub", 1)
+        if error.code == "github.rate-limited":
+            error.hint = "wait, then run this job again"
         raise
     except LimitError as error:
         error.code = error.code.replace("registry.", "github.", 1)
@@ -132,11 +141,12 @@ def _refuse(reply: Reply, *, patient: bool) -> None:
     raise UnavailableError("github.answer", f"answers {reply.status}", source=source)
 
 
-def _job(fields: Fields) -> RunJob:
+def _job(fields: Fields) -> tuple[int, RunJob]:
+    number = fields.integer("id", least=1)
     steps = fields.objects("steps", limit=MAX_STEPS) if fields.has("steps") else ()
-    return RunJob(
-        name=fields.text("name", limit=1024),
-        job_id=fields.integer("id", least=1),
+    return number, RunJob(
+        name=fields.text("name", limit=MAX_NAME),
+        job_id=number,
         conclusion=_ended(fields),
         steps=tuple(sorted((_step(step) for step in steps), key=lambda step: step.number)),
         runner=fields.optional_text("runner_name", limit=1024),
@@ -147,7 +157,7 @@ def _ended(fields: Fields) -> str | None:
     """The conclusion of what has ended; ``None`` while it goes on."""
     if fields.text("status") != "completed":
         return None
-    conclusion = fields.optional_text("conclusion")
+    conclusion = fields.optional_text("conclusion", limit=MAX_NAME)
     if conclusion is None:
         raise ParseError("github.answer", "has ended without a conclusion", field=fields.at("conclusion"))
     return conclusion
@@ -156,7 +166,7 @@ def _ended(fields: Fields) -> str | None:
 def _step(fields: Fields) -> RunStep:
     return RunStep(
         number=fields.integer("number"),
-        name=fields.text("name"),
+        name=fields.text("name", limit=MAX_NAME),
         conclusion=_ended(fields),
         started_at=fields.optional_text("started_at", limit=64),
     )

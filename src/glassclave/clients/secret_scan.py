@@ -13,11 +13,12 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from glassclave.buildlog.record import Scan
-from glassclave.errors import LimitError, UnavailableError
+from glassclave.errors import ParseError, UnavailableError
 from glassclave.fields import Fields, parse_json
 
 _FINDINGS = frozenset({0, 200, 205})
@@ -60,21 +61,39 @@ class SecretScanner:
             path.write_bytes(text)
             # A configuration or a proxy of the machine has no say in what is found.
             environment = {"HOME": folder, "PATH": os.defpath, "LANG": "C.UTF-8", "TMPDIR": folder}
+            status, report = _report([self._program, *_WORDS, str(path)], folder, environment)
+        if status not in _FINDINGS:
+            raise _failed(f"ends with status {status}")
+        try:
+            return _read(report, len(text))
+        except ParseError as error:
+            raise _failed(f"says what cannot be read: {error}") from error
+
+
+def _report(words: list[str], folder: str, environment: dict[str, str]) -> tuple[int, bytes]:
+    """Exit status and what was printed, no more than `_MAX_REPORT`: a log can be full of secrets."""
+    try:
+        with subprocess.Popen(
+            words,
+            env=environment,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as running:
+            clock = threading.Timer(_SECONDS, running.kill)
+            clock.start()
             try:
-                done = subprocess.run(
-                    [self._program, *_WORDS, str(path)],
-                    env=environment,
-                    cwd=folder,
-                    stdin=subprocess.DEVNULL,
-                    capture_output=True,
-                    timeout=_SECONDS,
-                    check=False,
-                )
-            except (OSError, subprocess.TimeoutExpired) as error:
-                raise _failed("cannot be run, or does not come to an end") from error
-        if done.returncode not in _FINDINGS:
-            raise _failed(f"ends with status {done.returncode}")
-        return _read(done.stdout, len(text))
+                assert running.stdout is not None  # noqa: S101 - a pipe was asked for
+                report = running.stdout.read(_MAX_REPORT + 1)
+                if len(report) > _MAX_REPORT:
+                    raise _failed("finds more than is read: the log is full of secrets")
+                return running.wait(), report
+            finally:
+                running.kill()
+                clock.cancel()
+    except OSError as error:
+        raise _failed("cannot be run") from error
 
 
 def _program() -> str:
@@ -101,8 +120,6 @@ def _failed(message: str) -> UnavailableError:
 
 def _read(report: bytes, size: int) -> tuple[Scan, tuple[FoundSecret, ...]]:
     """The report, from its first line: fails unless it says that all ``size`` bytes were looked through."""
-    if len(report) > _MAX_REPORT:
-        raise LimitError("log.detector.failed", "the report is too long to read", source="kingfisher")
     first = report.partition(b"\n")[0]
     fields = Fields.of(parse_json(first, source="kingfisher", limit=_MAX_REPORT), source="kingfisher")
     metadata = fields.child("metadata")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from glassclave.buildlog.collect import CollectedLog, Run, RunJob, RunStep, collect_jobs
+from glassclave.buildlog.collect import SKIPPED, CollectedLog, Run, RunJob, RunStep, collect_jobs
 from glassclave.buildlog.record import (
     MAX_RECORD,
     LogRecord,
@@ -17,8 +17,8 @@ from glassclave.buildlog.record import (
     record_digest,
     record_json,
 )
-from glassclave.buildlog.text import MAX_COMPRESSED, compress, decompress
-from glassclave.errors import ParseError, RefusedError, UsageError
+from glassclave.buildlog.text import MAX_COMPRESSED, MAX_TEXT, compress, decompress
+from glassclave.errors import LimitError, ParseError, RefusedError, UsageError
 from glassclave.oci.log_artifact import RECORD_NAME, TEXT_NAME
 from glassclave.provenance.claimed import BuildLogClaim
 from glassclave.streams import read_small_file, write_atomically
@@ -84,20 +84,18 @@ def collect_run(
     Raises `UsageError` ``log.job.*``, `RefusedError` ``log.secret``, and the API's errors.
     """
     jobs = api.list_jobs(run.repository, run.run_id, run.attempt)
-    chosen = [job for job in jobs if job.conclusion is not None]
+    # A skipped job has no log.
+    chosen = [job for job in jobs if job.conclusion not in (None, SKIPPED)]
     if wanted:
-        chosen = [_named(jobs, name, _call_of(jobs, runner)) for name in wanted]
-    logged = [
-        RunJob(
-            name=job.name,
-            job_id=job.job_id,
-            conclusion=job.conclusion,
-            steps=job.steps,
-            text=api.fetch_log(run.repository, job.job_id or 0),
-        )
-        for job in chosen
-        if wanted or job.conclusion != "skipped"  # such a job has no log
-    ]
+        chosen = list(dict.fromkeys(_named(jobs, name, _call_of(jobs, runner)) for name in wanted))
+    logged: list[RunJob] = []
+    room = MAX_TEXT
+    for job in chosen:
+        text = api.fetch_log(run.repository, job.job_id or 0)
+        room -= len(text)
+        if room < 0:  # before the rest is fetched, too
+            raise LimitError("log.size", f"has more than the {MAX_TEXT} bytes that are kept", source="log")
+        logged.append(replace(job, text=text))
     return archive(collect_jobs(run, "github-api", logged), scanner)
 
 
@@ -121,6 +119,8 @@ def _named(jobs: Sequence[RunJob], name: str, call: str | None) -> RunJob:
             field=name[:200],
             hint=f"the run has: {known}",
         )
+    if found[0].conclusion == SKIPPED:
+        raise UsageError("log.job.skipped", "did not run: it has no log", field=name[:200])
     if found[0].conclusion is None:
         raise UsageError(
             "log.job.running",
@@ -141,7 +141,11 @@ def collect_files(run: Run, job: str, files: Sequence[tuple[str, bytes]], *, sca
 
 
 def archive(log: CollectedLog, scanner: Scanner) -> LogArchive:
-    """The archive of a log in which no secret is found. `RefusedError` ``log.secret``: where, never what."""
+    """The archive of a log in which no secret is found.
+
+    Raises `RefusedError` ``log.secret``: where, never what; ``log.record`` for a record that no reader would
+    take: it would be signed and then believed by nobody.
+    """
     scan, found = scanner.scan(log.text)
     if found:
         places = ", ".join(f"line {one.line} ({one.kind})" for one in found[:_SHOWN])
@@ -153,8 +157,14 @@ def archive(log: CollectedLog, scanner: Scanner) -> LogArchive:
         )
     record = log.record(scan)
     data = record_json(record)
-    if len(data) > MAX_RECORD:
-        raise RefusedError("log.record", f"the record has {len(data)} bytes, at most {MAX_RECORD} are read")
+    try:
+        parse_record(data)
+    except ParseError as error:
+        raise RefusedError(
+            "log.record",
+            f"the record of this log could not be read: {error}",
+            hint="shorter names, or fewer jobs and steps (--job)",
+        ) from error
     return LogArchive(data, compress(log.text), record)
 
 

@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager
 
 from glassclave.buildlog.record import MAX_RECORD
 from glassclave.buildlog.text import MAX_COMPRESSED
-from glassclave.errors import ParseError, RefusedError
+from glassclave.errors import ParseError, RefusedError, UnavailableError
 from glassclave.flows.evidence import Evidence, collect_evidence
 from glassclave.flows.log import LogArchive
-from glassclave.flows.signatures import push_bundle
+from glassclave.flows.signatures import check_room, push_bundle
 from glassclave.oci.artifact import read_artifact
 from glassclave.oci.log_artifact import LOG_ARTIFACT_TYPE, LogLayers, plan_log
 from glassclave.oci.manifest import (
@@ -33,6 +33,9 @@ from glassclave.provenance.evidence import SignatureVerifier, Signer
 from glassclave.provenance.logged import LOG_PREDICATE_TYPE, log_predicate, parse_log_predicate
 from glassclave.provenance.statement import build_statement, parse_statement
 from glassclave.results import Status
+
+_ATTACHED = 2
+"""Referrers that a whole run's log adds: itself, and the statement about it."""
 
 
 def push_log(registry: RegistryWriter, reference: Reference, subject: Descriptor, log: LogArchive) -> str:
@@ -65,11 +68,15 @@ def attach_log(
     registry: RegistryWriter,
     open_signer: Callable[[], AbstractContextManager[Signer]],
 ) -> tuple[Reference, Claims]:
-    """Sign that ``log`` is of the run that made the artifact, and push both. The artifact by digest."""
+    """Sign that ``log`` is of the run that made the artifact, and push both. The artifact by digest.
+
+    Raises `RefusedError` ``log.*.mismatch``, and ``publish.referrers.count`` where nobody would look at it.
+    """
     stored = registry.resolve(reference)
     read_artifact(parse_manifest(stored.data, source=str(reference)))
     pinned = reference.pinned(stored.digest)
     subject = Descriptor(MANIFEST_MEDIA_TYPE, stored.digest, len(stored.data))
+    check_room(registry, pinned, stored.digest, adding=_ATTACHED)
     with open_signer() as signer:
         claims = signer.claims
         refuse_other_run(log, claims)
@@ -97,7 +104,7 @@ def judge_log(
 ) -> JudgedLog:
     """The log that ``stated`` names, out of those that are there.
 
-    Raises `UnavailableError` where the registry lists it and does not hand it out.
+    Raises `UnavailableError` where none is good and the registry lists one that it does not hand out.
     """
     wanted = f"sha256:{stated.sha256.hex()}"
     named = [log for log in logs if log.record.digest == wanted]
@@ -109,14 +116,21 @@ def judge_log(
             "log.digest.mismatch", "is not the log that was signed", stated.sha256.hex(), found
         )
     judged = refused_log("log.size", "is larger than any log that is read")
-    for log in named:  # the same record with another text beside it neither helps nor hides
+    withheld: UnavailableError | None = None
+    for log in named:  # the same record with another text, or none, beside it neither helps nor hides
         if log.record.size > MAX_RECORD or log.text.size > MAX_COMPRESSED:
             continue
-        record = registry.fetch_small_blob(reference, log.record, MAX_RECORD)
-        text = registry.fetch_small_blob(reference, log.text, MAX_COMPRESSED)
+        try:
+            record = registry.fetch_small_blob(reference, log.record, MAX_RECORD)
+            text = registry.fetch_small_blob(reference, log.text, MAX_COMPRESSED)
+        except UnavailableError as error:
+            withheld = error
+            continue
         judged = check_log(stated, record, text, claims, ended_well=ended_well)
         if judged.passed:
-            break
+            return judged
+    if withheld is not None:  # it might have been the good one
+        raise withheld
     return judged
 
 

@@ -14,9 +14,9 @@ from glassclave.attestation.roots import TrustAnchor
 from glassclave.bootstrap.known import lookup_pcr1
 from glassclave.eif.describe import describe_measurements
 from glassclave.errors import ParseError, RefusedError
+from glassclave.flows.beside import OTHER_ATTESTATION, judge_kept_log, tell_rebuilds
 from glassclave.flows.case import Case
 from glassclave.flows.evidence import Evidence, Pieces, collect_evidence
-from glassclave.flows.log_referrer import judge_log
 from glassclave.flows.measure import measure_file
 from glassclave.oci.artifact import ArtifactLayers, read_artifact
 from glassclave.oci.manifest import Descriptor, parse_manifest
@@ -24,22 +24,19 @@ from glassclave.oci.reference import Reference
 from glassclave.oci.transport import RegistryReader
 from glassclave.policy.checks.identity import check_identity
 from glassclave.policy.checks.image import Hints, check_image
-from glassclave.policy.checks.rebuild import rebuild_findings, says_the_same
 from glassclave.policy.checks.statement import check_statement
-from glassclave.policy.model import LOG_ANY, LOG_REQUIRED, Policy
+from glassclave.policy.model import Policy
 from glassclave.policy.verdict import RANK, Level, Verdict, reached
 from glassclave.progress import Progress
 from glassclave.provenance.claims import Claims
 from glassclave.provenance.evidence import SignatureVerifier, VerifiedSignature
 from glassclave.provenance.predicate import MeasurementPredicate
-from glassclave.provenance.rebuild import REBUILD_TYPE
 from glassclave.results import Check, Severity, Status
 from glassclave.streams import FileSource
 
 MAX_COMPANION = 4 << 20
 """Bytes of a file beside the image that are read."""
 _SHORT = len("sha256:") + 12
-_OTHER = "an attestation of another type is there and was not used"
 _NOT_JUDGED = {
     "artifact": "the reference names no enclave image",
     "signature": "there is no signature that holds",
@@ -140,8 +137,8 @@ def _judge(
         if stated and not _image(case, stated, request, registry, layers, progress):
             _none_was_withheld(evidence.statements)
         if case.measurements is not None:
-            _log(case, evidence, request, registry)
-        _rebuilds(case, evidence, request.policy)
+            judge_kept_log(case, evidence, request.reference, request.policy, registry)
+        tell_rebuilds(case, evidence, request.policy)
     _enclave(case, request.document)
     _fill(case, request.document)
 
@@ -169,7 +166,7 @@ def _artifact(case: Case, request: VerifyRequest, registry: RegistryReader) -> A
 
 def _signature(case: Case, evidence: Evidence, policy: Policy) -> None:
     for kind in sorted(set(evidence.others)):
-        case.note("signature.other-attestation", f"{_OTHER}: {kind[:200]}")
+        case.note("signature.other-attestation", f"{OTHER_ATTESTATION}: {kind[:200]}")
     pieces = evidence.signatures
     if not pieces.good:
         error = pieces.reason()
@@ -295,22 +292,6 @@ def _image(
     return True
 
 
-def _log(case: Case, evidence: Evidence, request: VerifyRequest, registry: RegistryReader) -> None:
-    """The log that the statement names. It says nothing of the image: it is what a reader audits."""
-    stated = None if case.predicate is None else case.predicate.claimed.build_log
-    if request.policy.build_log == LOG_ANY:
-        case.skipped("log", "not checked: the policy does not ask for it")
-    elif stated is None or case.stated_by is None:
-        if request.policy.build_log == LOG_REQUIRED:
-            case.failed("log", "log.none", "no log of the build was signed")
-        else:
-            case.skipped("log", "not checked: none was signed with the image")
-    else:
-        claims = case.stated_by.claims
-        judged = judge_log(registry, request.reference, evidence.logs, stated, claims, ended_well=True)
-        case.checks += judged.checks
-
-
 def _beside(registry: RegistryReader, reference: Reference, layer: Descriptor | None) -> bytes | None:
     """A small file of the artifact; what is too large to be one of ours says nothing right."""
     if layer is None:
@@ -318,20 +299,6 @@ def _beside(registry: RegistryReader, reference: Reference, layer: Descriptor | 
     if layer.size > MAX_COMPANION:
         return b""
     return registry.fetch_small_blob(reference, layer, MAX_COMPANION)
-
-
-def _rebuilds(case: Case, evidence: Evidence, policy: Policy) -> None:
-    """Whoever built the same again says so: it is told, and raises nothing."""
-    if case.measurements is None or case.stated_by is None:
-        return
-    about = [
-        one
-        for one in evidence.rebuilds
-        if says_the_same(one.predicate, case.measurements, case.stated_by.claims)
-    ]
-    case.findings += rebuild_findings(about, policy)
-    if len(about) < len(evidence.rebuilds) and REBUILD_TYPE not in evidence.others:
-        case.note("signature.other-attestation", f"{_OTHER}: {REBUILD_TYPE}")
 
 
 def _enclave(case: Case, document: Document | None) -> None:

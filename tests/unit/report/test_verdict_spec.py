@@ -32,6 +32,7 @@ JUDGING = (
     "policy",
     "flows/verify.py",
     "flows/evidence.py",
+    "flows/beside.py",
     "flows/log_referrer.py",
     "clients/sigstore_keys.py",
     "clients/sigstore_verifier.py",
