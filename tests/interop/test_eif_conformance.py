@@ -18,7 +18,8 @@ from glassclave.eif.signature import appraise_image
 from glassclave.errors import GlassclaveError
 from glassclave.streams import BytesSource, open_source
 from tests.unit.eif.images import VECTOR
-from tests.unit.eif.quirks import CONTAINER, SIGNATURES, Quirk
+from tests.unit.eif.quirks import CONTAINER, Quirk
+from tests.unit.eif.signature_quirks import SIGNATURES
 from tests.unit.eif.signing import AT, certificate_of, key_on, key_pem
 
 pytestmark = [pytest.mark.interop, pytest.mark.acceptance]
@@ -76,7 +77,7 @@ def test_quirk_as_nitro_cli_has_it(nitro_cli: Path, tmp_path: Path, quirk: Quirk
         found = inspect_image(BytesSource(data), name="odd.eif").measurements
     except GlassclaveError:
         return
-    if found is not None and quirk.name != "table-order":
+    if found is not None and not quirk.name.startswith("table-order"):
         ours = {f"PCR{index}": value.hex() for index, value in found.by_index().items()}
         assert {name: theirs(document)[name] for name in ours} == ours
 

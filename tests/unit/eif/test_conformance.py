@@ -16,7 +16,8 @@ from glassclave.eif.signature import appraise_image
 from glassclave.errors import GlassclaveError
 from glassclave.streams import BytesSource
 from tests.unit.eif.images import PCR0, PCR1, PCR2, VECTOR, by_hand, codes, inspect, read
-from tests.unit.eif.quirks import CONTAINER, SIGNATURES, Quirk, gap, last_size, stale_size
+from tests.unit.eif.quirks import CONTAINER, Quirk, gap, last_size, stale_size
+from tests.unit.eif.signature_quirks import SIGNATURES
 
 HERE = Path(__file__).resolve().parent
 ROWS = [pytest.param(quirk, id=f"1.7-{quirk.name}") for quirk in CONTAINER]
