@@ -58,8 +58,24 @@ def sign(image: Path, folder: Path, curve: str) -> Path:
     key, output = key_on(curve), folder / f"signed-{curve}.eif"
     (folder / "key.pem").write_bytes(key_pem(key))
     (folder / "certificate.pem").write_bytes(certificate_of(key))
-    words = ["--key", folder / "key.pem", "--certificate", folder / "certificate.pem", "-o", output]
-    command = [sys.executable, "-m", "glassclave", "sign-eif", image, "--at", AT.isoformat(), *words]
+    words: list[str | Path] = [
+        "--key",
+        folder / "key.pem",
+        "--certificate",
+        folder / "certificate.pem",
+        "-o",
+        output,
+    ]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "glassclave",
+        "sign-eif",
+        image,
+        "--at",
+        AT.isoformat(),
+        *words,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return output

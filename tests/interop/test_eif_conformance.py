@@ -115,7 +115,7 @@ def build(eif_build: Path, parts: Parts, name: str, *more: str | Path) -> tuple[
     kernel = parts.folder / "kernel"
     if not kernel.exists():
         parts.file("kernel", secrets.token_bytes(5000))
-    words = ["--kernel", kernel, "--cmdline", "console=ttyS0 quiet", "--output", output]
+    words: list[str | Path] = ["--kernel", kernel, "--cmdline", "console=ttyS0 quiet", "--output", output]
     printed = said(eif_build, *words, *more)
     return output, theirs(json.loads(printed[printed.index("{") :]))
 
@@ -127,7 +127,15 @@ def test_what_eif_build_writes_reads_back(
     eif_build: Path, nitro_cli: Path, parts: Parts, count: int, arch: str, signed: str | None
 ) -> None:
     custom = parts.file("custom.json", json.dumps({"nonce": secrets.token_hex(8), "ü": [1, None]}).encode())
-    words = [*parts.ramdisks(count), "--arch", arch, "--metadata", custom, "--name", "given name"]
+    words: list[str | Path] = [
+        *parts.ramdisks(count),
+        "--arch",
+        arch,
+        "--metadata",
+        custom,
+        "--name",
+        "given name",
+    ]
     if signed is not None:
         key, certificate = parts.signer(signed)
         words += ["--private-key", key, "--signing-certificate", certificate]
@@ -142,7 +150,16 @@ def test_what_eif_build_writes_reads_back(
 
 
 def sign(image: Path, key: Path, certificate: Path, output: Path) -> dict[str, Any]:
-    words = ["--key", key, "--certificate", certificate, "-o", output, "--at", AT.isoformat()]
+    words: list[str | Path] = [
+        "--key",
+        key,
+        "--certificate",
+        certificate,
+        "-o",
+        output,
+        "--at",
+        AT.isoformat(),
+    ]
     document: dict[str, Any] = json.loads(
         said(sys.executable, "-m", "glassclave", "sign-eif", image, "--json", *words)
     )
@@ -175,7 +192,7 @@ def test_our_signature_has_the_pcr8_of_eif_build(
 def test_quirk_of_the_random_number_is_theirs_alone(eif_build: Path, parts: Parts) -> None:
     """§7.1: two runs of eif_build differ though nothing that is measured does."""
     key, certificate = parts.signer("P-384")
-    words = [*parts.ramdisks(2), "--private-key", key, "--signing-certificate", certificate]
+    words: list[str | Path] = [*parts.ramdisks(2), "--private-key", key, "--signing-certificate", certificate]
     words += ["--build-time", "2026-01-01T00:00:00+00:00"]
     (first, printed), (second, again) = (build(eif_build, parts, name, *words) for name in ("1.eif", "2.eif"))
     assert printed == again
@@ -203,7 +220,7 @@ def test_an_image_that_nitro_cli_signs_again_is_refused_and_ours_is_not(
     signed = parts.folder / "signed.eif"
     sign(image, *first, signed)
     resigned = parts.file("resigned.eif", signed.read_bytes())
-    words = ["--private-key", second[0], "--signing-certificate", second[1]]
+    words: list[str | Path] = ["--private-key", second[0], "--signing-certificate", second[1]]
     said(nitro_cli, "sign-eif", "--eif-path", resigned, *words)
     document = described(nitro_cli, resigned)
     assert document["CheckCRC"] is document["SignatureCheck"] is True
@@ -221,7 +238,7 @@ def test_an_unsigned_image_that_nitro_cli_signs_reads_back(
 ) -> None:
     key, certificate = parts.signer("P-384")
     image, before = build(eif_build, parts, "image.eif", *parts.ramdisks(2))
-    words = ["--private-key", key, "--signing-certificate", certificate]
+    words: list[str | Path] = ["--private-key", key, "--signing-certificate", certificate]
     printed = theirs(json.loads(said(nitro_cli, "sign-eif", "--eif-path", image, *words)))
     assert registers(image) == printed == before | {"PCR8": printed["PCR8"]}
 

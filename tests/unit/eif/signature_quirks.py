@@ -14,8 +14,8 @@ _ITEMS = cbor.decode(_SECTION.sign1)
 assert isinstance(_ITEMS, list)
 
 
-def _entry(**changes: object) -> dict[object, object]:
-    return {"signing_certificate": _PEM, "signature": _SIGN1} | changes
+def _entry(**changes: object) -> dict[str, object]:
+    return {"signing_certificate": _PEM, "signature": _SIGN1, **changes}
 
 
 def _with_sign1(item: object) -> bytes:
