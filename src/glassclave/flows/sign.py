@@ -19,7 +19,7 @@ from glassclave.eif.reader import EnclaveImage, MeasuredImage, measure_image, re
 from glassclave.eif.signature import image_signer, read_signature
 from glassclave.eif.signing import sign_image
 from glassclave.eif.writer import SignatureData
-from glassclave.errors import GlassclaveError, RefusedError
+from glassclave.errors import GlassclaveError, RefusedError, UsageError
 from glassclave.flows.build import measurements_file
 from glassclave.flows.measure import MeasuredFile, measure_file
 from glassclave.progress import Progress
@@ -72,8 +72,12 @@ def sign_file(request: SignRequest, progress: Progress) -> SignResult:
     Nothing takes the place of ``output`` before it was read strictly, its signature held and its PCR0, 1 and
     2 were those of ``image``. Where there is a measurements file of ``image`` its claims go along unchanged.
     Raises what `lint_certificate`, `image_signer`, `read_image`, `sign_image` and `write_atomically` raise,
-    and `RefusedError` ``eif.sign.measurements``, ``eif.sign.read-back``.
+    `RefusedError` ``eif.sign.measurements``, ``eif.sign.read-back``, `UsageError` ``eif.sign.output``.
     """
+    if request.output.name in ("", ".."):
+        raise UsageError(
+            "eif.sign.output", "names no file", source=str(request.output), hint="give one: -o signed.eif"
+        )
     certificate, findings = lint_certificate(request.certificate_file, at=request.at)
     signer = image_signer(request.certificate_file, request.key)
     beside = measurements_file(request.output)

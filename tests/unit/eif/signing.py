@@ -17,6 +17,7 @@ CURVES: dict[str, ec.EllipticCurve] = {
 }
 START = datetime(2026, 11, 3, 5, 4, 3, tzinfo=UTC)
 END = START + timedelta(days=365)
+NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
 AT = START + timedelta(days=30)
 """A time at which `certificate_of` is valid."""
 
@@ -43,9 +44,9 @@ def certificate_of(
     extensions: Sequence[x509.ExtensionType] = (),
     start: datetime = START,
     end: datetime = END,
+    name: x509.Name = NAME,
 ) -> bytes:
     """Self-signed, in PEM, valid from ``start`` to ``end``."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     builder = x509.CertificateBuilder(
         issuer_name=name,
         subject_name=name,
