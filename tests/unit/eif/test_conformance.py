@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 import time
 import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from glassclave.attestation.measurements import parse_measurements
 from glassclave.digests import pcr_of_digest
 from glassclave.eif.format import SectionType
 from glassclave.eif.inspection import inspect_image
@@ -114,6 +116,13 @@ def test_case_16_a_gap_that_the_checksum_does_not_count() -> None:
         assert {"eif.section.gap", "eif.walks-disagree"} <= codes(found)
         assert found.measurements is None
     assert "eif.crc" in codes(uncounted)
+
+
+@pytest.mark.parametrize("spelling", ["Sha384 { ... }", "Sha512_48 { .. }"])
+def test_case_20_measurements_are_read_however_the_hash_is_spelled(spelling: str) -> None:
+    printed = {"Measurements": {"HashAlgorithm": spelling, "PCR0": PCR0, "PCR1": PCR1, "PCR2": PCR2}}
+    found = parse_measurements(json.dumps(printed).encode(), source="build.json")
+    assert [value.hex() for value in found.by_index().values()] == [PCR0, PCR1, PCR2]
 
 
 def test_sections_are_hashed_by_type_not_by_place() -> None:
