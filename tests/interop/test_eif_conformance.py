@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from glassclave.eif.describe import describe
+from glassclave.eif.format import Architecture
 from glassclave.eif.inspection import inspect_image
 from glassclave.eif.reader import read_image
-from glassclave.eif.signature import appraise_image
+from glassclave.eif.signature import appraise_image, image_signer
 from glassclave.errors import GlassclaveError
 from glassclave.streams import BytesSource, open_source
-from tests.unit.eif.images import VECTOR
+from tests.unit.eif.images import VECTOR, write
 from tests.unit.eif.quirks import CONTAINER, Quirk
 from tests.unit.eif.signature_quirks import SIGNATURES
 from tests.unit.eif.signing import AT, certificate_of, key_on, key_pem
@@ -120,7 +122,7 @@ def build(eif_build: Path, parts: Parts, name: str, *more: str | Path) -> tuple[
     return output, theirs(json.loads(printed[printed.index("{") :]))
 
 
-@pytest.mark.parametrize("count", [1, 2, 7])
+@pytest.mark.parametrize("count", [1, 2, 28])
 @pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
 @pytest.mark.parametrize("signed", [None, "P-256", "P-384", "P-521"])
 def test_what_eif_build_writes_reads_back(
@@ -187,6 +189,34 @@ def test_our_signature_has_the_pcr8_of_eif_build(
     sign(bare, key, certificate, again)
     assert again.read_bytes() == ours.read_bytes()  # RFC 6979
     assert signed.read_bytes() != ours.read_bytes()
+
+
+@pytest.mark.parametrize("curve", [None, "P-256", "P-384", "P-521"])
+@pytest.mark.parametrize("count", [1, 2, 28])
+@pytest.mark.parametrize("architecture", list(Architecture))
+def test_nitro_cli_describes_what_we_write_as_we_do(
+    nitro_cli: Path, tmp_path: Path, curve: str | None, count: int, architecture: Architecture
+) -> None:
+    """The whole document, key by key and in order, and so every register in all digits."""
+    signer = None
+    if curve is not None:
+        key = key_on(curve)
+        signer = image_signer(certificate_of(key), key)
+    data, written = write(
+        secrets.token_bytes(3000),
+        b"console=ttyS0 " + secrets.token_hex(8).encode(),
+        [secrets.token_bytes(100 * number) for number in range(count)],
+        architecture=architecture,
+        sign=signer,
+    )
+    image = tmp_path / "ours.eif"
+    image.write_bytes(data)
+    said_of_it = said(nitro_cli, "describe-eif", "--eif-path", image)
+    measured = {f"PCR{index}": value.hex() for index, value in written.measurements.by_index().items()}
+    assert theirs(json.loads(said_of_it)) == measured
+    ours = describe(inspect_image(BytesSource(data), name="ours.eif"))
+    document = {key: ours[key] for key in ours if key not in ("Sections", "Unmeasured", "Findings")}
+    assert json.dumps(document, indent=2, ensure_ascii=False) == said_of_it.rstrip("\n")
 
 
 def test_quirk_of_the_random_number_is_theirs_alone(eif_build: Path, parts: Parts) -> None:
