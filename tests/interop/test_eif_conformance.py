@@ -273,6 +273,48 @@ def test_an_unsigned_image_that_nitro_cli_signs_reads_back(
     assert registers(image) == printed == before | {"PCR8": printed["PCR8"]}
 
 
+def try_both(
+    nitro_cli: Path, parts: Parts, image: Path, key: Path, certificate: Path
+) -> tuple[subprocess.CompletedProcess[str], str]:
+    """nitro-cli's answer, and the code of ours, which leaves no file."""
+    ours = parts.folder / "ours.eif"
+    words: list[str | Path] = ["--key", key, "--certificate", certificate, "-o", ours, "--at", AT.isoformat()]
+    done = run(sys.executable, "-m", "glassclave", "sign-eif", image, "--json", *words)
+    assert done.returncode != 0
+    assert not ours.exists()
+    given: list[str | Path] = ["--private-key", key, "--signing-certificate", certificate]
+    return run(nitro_cli, "sign-eif", "--eif-path", image, *given), json.loads(done.stdout)["error"]["code"]
+
+
+def test_quirk_of_a_key_that_is_not_the_certificate_s(eif_build: Path, nitro_cli: Path, parts: Parts) -> None:
+    """nitro-cli signs with it; its own describe-eif cannot read what comes out."""
+    image, _ = build(eif_build, parts, "image.eif", *parts.ramdisks(2))
+    (key, _), (_, certificate) = parts.signer("P-384", "one"), parts.signer("P-384", "two")
+    done, code = try_both(nitro_cli, parts, image, key, certificate)
+    assert (done.returncode, code) == (0, "eif.sign.pair")
+    assert run(nitro_cli, "describe-eif", "--eif-path", image).returncode != 0
+    with pytest.raises(GlassclaveError) as caught:
+        registers(image)
+    assert caught.value.code == "cose.signature"
+
+
+def test_quirk_of_an_expired_certificate(eif_build: Path, nitro_cli: Path, parts: Parts) -> None:
+    """nitro-cli signs with it and says nothing; who starts the enclave finds out (cli issue 243)."""
+    image, _ = build(eif_build, parts, "image.eif", *parts.ramdisks(2))
+    key = key_on("P-384")
+    pem = certificate_of(key, start=AT.replace(year=2019), end=AT.replace(year=2020))
+    files = parts.file("old.key", key_pem(key)), parts.file("old.pem", pem)
+    done, code = try_both(nitro_cli, parts, image, *files)
+    assert (done.returncode, code) == (0, "eif.certificate.expired")
+    assert described(nitro_cli, image)["SignatureCheck"] is True
+
+
+def test_quirk_of_a_full_table(eif_build: Path, nitro_cli: Path, parts: Parts) -> None:
+    image, _ = build(eif_build, parts, "image.eif", *parts.ramdisks(29))
+    done, code = try_both(nitro_cli, parts, image, *parts.signer("P-384"))
+    assert (done.returncode, code) == (PANIC, "eif.plan.sections")
+
+
 @pytest.mark.parametrize("form", ["leading text", "CRLF", "no final newline", "attributes"])
 def test_case_07_forms_of_a_certificate_have_one_pcr8(
     eif_build: Path, nitro_cli: Path, parts: Parts, form: str

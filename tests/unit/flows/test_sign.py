@@ -194,6 +194,15 @@ def test_an_image_that_is_refused_is_not_signed(tmp_path: Path, data: bytes, cod
     assert refused(image, tmp_path / "signed.eif") == code
 
 
+def test_a_full_table_has_no_place_for_a_signature(tmp_path: Path) -> None:
+    """nitro-cli sign-eif writes behind its table there, and panics."""
+    image = tmp_path / "image.eif"
+    image.write_bytes(by_hand([*VECTOR[:3], *[(3, b"r")] * 28]))
+    sign(image, tmp_path / "signed.eif")
+    image.write_bytes(by_hand([*VECTOR[:3], *[(3, b"r")] * 29]))
+    assert refused(image, tmp_path / "signed.eif") == "eif.plan.sections"
+
+
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
