@@ -230,6 +230,29 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, limit: int) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"image.eif", "signed.eif", "key.pem", "cert.pem"}
 
 
+class Meddler(Silent):
+    """Changes a byte of the kernel after it was measured and before it is signed."""
+
+    def __init__(self, image: Path) -> None:
+        self._image = image
+
+    def step(self, name: str, message: str) -> None:
+        with self._image.open("r+b") as file:
+            file.seek(548 + 12)
+            file.write(b"?")
+
+
+def test_an_image_that_changes_meanwhile_is_not_kept(image: Path, tmp_path: Path) -> None:
+    output = tmp_path / "signed.eif"
+    sign(image, output)
+    before = output.read_bytes(), measurements_file(output).read_bytes()
+    request = SignRequest(image=image, output=output, key=KEY, certificate_file=CERTIFICATE, at=AT)
+    with pytest.raises(GlassclaveError) as caught:
+        sign_file(request, Meddler(image))
+    assert caught.value.code == "eif.sign.read-back"
+    assert (output.read_bytes(), measurements_file(output).read_bytes()) == before
+
+
 @pytest.mark.parametrize("register", ["pcr0", "pcr1", "pcr2", "pcr8"])
 def test_a_file_that_reads_back_otherwise_is_refused(register: str) -> None:
     wanted = Measurements(pcr0=bytes(48), pcr1=bytes(48), pcr2=bytes(48), pcr8=bytes(48))
