@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,12 @@ from hypothesis import strategies as st
 
 from glassclave.eif.describe import describe
 from glassclave.eif.format import Architecture
+from glassclave.eif.signature import appraise_image, image_signer
+from glassclave.eif.signing import sign_image
 from glassclave.errors import GlassclaveError
 from tests.unit.eif.images import by_hand, inspect, measure, read, with_crc, write
 from tests.unit.eif.signed_images import SIGNED
+from tests.unit.eif.signing import certificate_of, key_on
 
 PARTS = st.binary(max_size=200)
 CMDLINES = st.binary(max_size=100).filter(lambda line: b"\0" not in line and b"\n" not in line)
@@ -48,6 +53,31 @@ def test_registers_are_those_of_the_oracle(kernel: bytes, cmdline: bytes, ramdis
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     expected = [f"PCR{index} {value.hex()}" for index, value in written.measurements.by_index().items()]
     assert printed.splitlines() == expected
+
+
+KEY = key_on()
+SIGNER = image_signer(certificate_of(KEY), KEY)
+
+
+@settings(max_examples=25)
+@given(PARTS, CMDLINES, st.lists(PARTS, min_size=1, max_size=4), st.sampled_from(Architecture))
+def test_signing_leaves_registers_and_sections_as_they_were(
+    kernel: bytes, cmdline: bytes, ramdisks: list[bytes], architecture: Architecture
+) -> None:
+    data, written = write(kernel, cmdline, ramdisks, architecture=architecture)
+    outs = [io.BytesIO(), io.BytesIO()]
+    sign_image(read(data), outs[0], SIGNER)
+    sign_image(read(outs[0].getvalue()), outs[1], SIGNER)
+    signed = outs[0].getvalue()
+    assert (
+        signed
+        == outs[1].getvalue()
+        == write(kernel, cmdline, ramdisks, architecture=architecture, sign=SIGNER)[0]
+    )
+    measured = appraise_image(read(signed))
+    assert replace(measured.measurements, pcr8=None) == written.measurements
+    assert measured.section_digests[:-1] == written.section_digests
+    assert measured.measurements.pcr8 is not None
 
 
 BASES = (by_hand(), SIGNED["P-256"], by_hand(gaps=[b"", b"??"]), by_hand(count=4))

@@ -13,6 +13,7 @@ import pytest
 
 from glassclave.eif.format import Architecture
 from glassclave.eif.writer import ImagePlan, write_image
+from tests.unit.eif.signing import AT, certificate_of, key_on, key_pem
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = {
@@ -127,7 +128,9 @@ def small_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 OUTSIDE = {"sigstore", "urllib3", "requests", "boto3", "tuf", "glassclave_sandbox"}
 
 
-@pytest.mark.parametrize("arguments", ["--version", "--help", "describe --help", "attestation --help"])
+@pytest.mark.parametrize(
+    "arguments", ["--version", "--help", "describe --help", "sign-eif --help", "attestation --help"]
+)
 def test_asking_what_there_is_loads_no_network_and_no_sigstore(arguments: str) -> None:
     assert modules_loaded_by(*arguments.split()).isdisjoint(OUTSIDE)
 
@@ -135,6 +138,23 @@ def test_asking_what_there_is_loads_no_network_and_no_sigstore(arguments: str) -
 def test_describing_an_image_loads_no_network_and_no_sigstore(small_image: Path) -> None:
     loaded = modules_loaded_by("describe", small_image)
     assert "glassclave" in loaded
+    assert loaded.isdisjoint(OUTSIDE)
+
+
+def test_signing_an_image_loads_no_network_and_no_sigstore(small_image: Path, tmp_path: Path) -> None:
+    key = key_on()
+    (tmp_path / "key.pem").write_bytes(key_pem(key))
+    (tmp_path / "cert.pem").write_bytes(certificate_of(key))
+    words: list[str | Path] = [
+        "--key",
+        tmp_path / "key.pem",
+        "--certificate",
+        tmp_path / "cert.pem",
+        "--at",
+        AT.isoformat(),
+    ]
+    loaded = modules_loaded_by("sign-eif", small_image, "-o", tmp_path / "signed.eif", *words)
+    assert "cryptography" in loaded
     assert loaded.isdisjoint(OUTSIDE)
 
 

@@ -20,6 +20,7 @@ VERBS = {
     "init": "a workflow, a policy and a text for consumers, for your repository",
     "build": "an enclave image from a container image or a directory",
     "describe": "what an enclave image holds, and its PCRs",
+    "sign-eif": "AWS's own signature in an image, with a key of yours",
     "publish": "push an image, sign it, read it back, then move the tag",
     "verify": "judge a published image, and a running enclave's document against it",
     "rebuild": "build a published image again from its commit, and compare",
@@ -33,18 +34,22 @@ VERBS = {
 INTERRUPTED = 130
 
 
+def _module_of(verb: str) -> str:
+    return f"glassclave.cli.{verb.replace('-', '_')}"
+
+
 class LazyGroup(click.Group):
     """Imports a verb's module only when that verb is called: `--version` and `--help` stay quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All verbs that this installation has, in the order of a day's work."""
-        return [verb for verb in VERBS if importlib.util.find_spec(f"glassclave.cli.{verb}")]
+        return [verb for verb in VERBS if importlib.util.find_spec(_module_of(verb))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The verb's command, or ``None`` where there is no such verb."""
-        if cmd_name not in VERBS or importlib.util.find_spec(f"glassclave.cli.{cmd_name}") is None:
+        if cmd_name not in VERBS or importlib.util.find_spec(_module_of(cmd_name)) is None:
             return None
-        command = importlib.import_module(f"glassclave.cli.{cmd_name}").command
+        command = importlib.import_module(_module_of(cmd_name)).command
         assert isinstance(command, click.Command)  # noqa: S101 - a programming error, not an input
         return command
 

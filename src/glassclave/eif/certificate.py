@@ -106,12 +106,27 @@ def parse_certificate(pem: bytes) -> SigningCertificate:
     )
 
 
+def count_certificates(pem: bytes) -> int:
+    """How many certificates a PEM file holds; AWS's tools use the first and keep the file as it is."""
+    return len(_PEM.findall(pem))
+
+
 def check_validity(certificate: SigningCertificate, *, at: datetime) -> None:
-    """Refuse a certificate outside its dates, as the hypervisor does at launch (nitro-cli issue 243)."""
+    """Refuse a certificate outside its dates, as the hypervisor does at launch (nitro-cli issue 243).
+
+    Raises `RefusedError` ``eif.certificate.not-yet-valid``, ``eif.certificate.expired``.
+    """
+    hint = "an enclave with it would not start; have a new certificate made"
     if at < certificate.not_before:
-        raise RefusedError("eif.certificate.not-yet-valid", "the signing certificate is not valid yet")
+        day = f"{certificate.not_before:%Y-%m-%d %H:%M:%SZ}"
+        raise RefusedError(
+            "eif.certificate.not-yet-valid", f"the signing certificate is valid from {day} only", hint=hint
+        )
     if at > certificate.not_after:
-        raise RefusedError("eif.certificate.expired", "the signing certificate has expired")
+        day = f"{certificate.not_after:%Y-%m-%d %H:%M:%SZ}"
+        raise RefusedError(
+            "eif.certificate.expired", f"the signing certificate has expired on {day}", hint=hint
+        )
 
 
 def openssl_time(moment: datetime) -> str:

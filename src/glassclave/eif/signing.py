@@ -20,6 +20,7 @@ def sign_image(
     out: BinaryIO,
     sign: Callable[[Measurements], SignatureData],
     *,
+    file_digests: bool = True,
     progress: Progress | None = None,
 ) -> WrittenImage:
     """Write ``image`` to ``out`` with a signature by ``sign``, replacing one that is there.
@@ -42,7 +43,7 @@ def sign_image(
         default_memory_bytes=image.header.default_memory_bytes,
         default_cpus=image.header.default_cpus,
     )
-    return write_image(out, plan, progress=progress)
+    return write_image(out, plan, file_digests=file_digests, progress=progress)
 
 
 def _check_rewritable(image: EnclaveImage) -> None:

@@ -28,6 +28,12 @@ from glassclave.errors import ParseError
 from glassclave.results import Finding, Severity
 from glassclave.streams import ByteSource
 
+_STALE = (
+    ": nitro-cli sign-eif leaves that where it replaces a signature; loaders refuse such a file,"
+    " sign the unsigned image"
+)
+"""Image-format issue 54; ``describe-eif`` does not look at the table and accepts the file."""
+
 _TYPES = frozenset(int(kind) for kind in SectionType)
 
 
@@ -143,7 +149,8 @@ def _table(source: ByteSource, header: Header, sections: list[Section]) -> Itera
         if section.size != size:
             yield Breach(
                 "eif.section.size-mismatch",
-                f"section {index} has {section.size} bytes by its own header and {size} by the table",
+                f"section {index} has {section.size} bytes by its own header and {size} by the table"
+                + (_STALE if section.type == SectionType.SIGNATURE else ""),
                 offset + 4,
             )
         if section.end > source.size:

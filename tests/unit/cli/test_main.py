@@ -29,7 +29,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_lists_every_verb_that_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     out = capsys.readouterr().out
-    for verb in ("build", "describe", "attestation"):
+    for verb in ("build", "describe", "sign-eif", "attestation"):
         assert VERBS[verb] in out
 
 

@@ -178,6 +178,19 @@ def test_what_stands_beside_the_image_must_agree_with_it() -> None:
     assert signed(Published(described=lambda data: data.ljust(4 << 20))).verify().verdict.passed
 
 
+@pytest.mark.parametrize("spelling", [b"Sha384 { ... }", b"Sha512_48 { .. }"])
+def test_case_20_the_hash_is_spelled_as_each_nitro_cli_likes(spelling: bytes) -> None:
+    """It is the debug text of an object: a description by another version is no reason to refuse an image."""
+
+    def respelled(data: bytes) -> bytes:
+        assert data.count(b"Sha512_48 { .. }") == 1
+        return data.replace(b"Sha512_48 { .. }", spelling)
+
+    assert signed(Published(described=respelled)).verify().verdict.passed
+    pcr8 = Published(described=lambda data: data.replace(b'"PCR0"', b'"PCR8": "00", "PCR0"'))
+    assert signed(pcr8).failures() == ["image.describe.mismatch"]
+
+
 def test_an_artifact_may_hold_the_image_alone() -> None:
     def alone(document: dict[str, object]) -> None:
         layers = document["layers"]

@@ -13,6 +13,8 @@ from glassclave.cli import main as glassclave
 from glassclave.errors import GlassclaveError, ParseError
 from glassclave_sandbox.cli import main as sandbox
 from glassclave_sandbox.root_store import CERTIFICATE, KEY, open_root
+from tests.unit.eif.signing import AT as VALID
+from tests.unit.eif.signing import certificate_of, key_on, key_pem
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 NONCE = "5a" * 32
@@ -59,6 +61,29 @@ def test_its_document_passes_under_its_root_alone(
     assert codes(capsys.readouterr().out)[0].startswith("attestation.")
     assert judge(image, document, tmp_path / "two", nonce="5b" * 32) == 1
     assert codes(capsys.readouterr().out) == ["attestation.nonce.mismatch"]
+
+
+def test_a_signed_image_has_its_pcr8_in_the_document(
+    image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signed = tmp_path / "signed.eif"
+    for name, key in (("one", key_on()), ("two", key_on())):
+        (tmp_path / "key.pem").write_bytes(key_pem(key))
+        (tmp_path / "cert.pem").write_bytes(certificate_of(key))
+        assert (
+            status(
+                glassclave, "sign-eif", image, "--key", tmp_path / "key.pem", "--certificate",
+                tmp_path / "cert.pem", "-o", signed, "--at", VALID.isoformat(),
+            )
+            == 0
+        )  # fmt: skip
+        document = tmp_path / f"{name}.bin"
+        root = tmp_path / "root"
+        assert status(sandbox, "attest", signed, "--nonce", NONCE, "-o", document, "--root", root) == 0
+        assert judge(signed, document, root) == 0
+    capsys.readouterr()
+    assert judge(signed, tmp_path / "one.bin", root) == 1
+    assert codes(capsys.readouterr().out) == ["attestation.pcr8.mismatch"]
 
 
 def test_debug_mode(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,8 @@ import click
 
 from glassclave.attestation.armor import MAX_ARMORED_SIZE, unarmor
 from glassclave.digests import parse_hex
-from glassclave.eif.reader import measure_image, read_image
+from glassclave.eif.reader import read_image
+from glassclave.eif.signature import appraise_image
 from glassclave.errors import ParseError, UsageError
 from glassclave.results import Measurements
 from glassclave.streams import open_source, read_small_file, write_atomically
@@ -71,4 +72,4 @@ def _nonce(text: str) -> bytes:
 
 def _measure(image: Path) -> Measurements:
     with open_source(image) as source:
-        return measure_image(read_image(source, name=str(image))).measurements
+        return appraise_image(read_image(source, name=str(image))).measurements
