@@ -139,10 +139,11 @@ def test_who_publishes_wheels_can_do_nothing_else() -> None:
 
 ONE = (StarterImage("hello", "."),)
 SEVERAL = (StarterImage("api", "services/api"), StarterImage("1.0", "web"))
+BOTH = (StarterImage("hello", "."), StarterImage("hello", ".", "boot/arm64"))
 
 
 @pytest.mark.parametrize("branch", ["main", "release/next"])
-@pytest.mark.parametrize("images", [ONE, SEVERAL], ids=["one", "several"])
+@pytest.mark.parametrize("images", [ONE, SEVERAL, BOTH], ids=["one", "several", "arm64"])
 def test_zizmor_finds_nothing_in_what_init_writes(
     tmp_path: Path, images: tuple[StarterImage, ...], branch: str
 ) -> None:
@@ -168,7 +169,7 @@ def test_zizmor_finds_nothing_in_what_init_writes(
 
 
 @pytest.mark.acceptance
-@pytest.mark.parametrize("images", [ONE, SEVERAL], ids=["one", "several"])
+@pytest.mark.parametrize("images", [ONE, SEVERAL, BOTH], ids=["one", "several", "arm64"])
 def test_actionlint_finds_nothing_in_what_init_writes(
     tmp_path: Path, actionlint: Path, images: tuple[StarterImage, ...]
 ) -> None:

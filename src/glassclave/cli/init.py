@@ -22,6 +22,9 @@ from glassclave.report.records import json_text
     help="Commit of actions/checkout. Default: the one that the repository's workflows use.",
 )
 @click.option("--repo", metavar="OWNER/NAME", help="Default: what the remote origin says.")
+@click.option(
+    "--arm64-bootstrap", metavar="FOLDER", help="For arm64 too, with the kernel and init in this folder."
+)
 @click.option("--rebuild", is_flag=True, help="A workflow too that builds the newest release again, weekly.")
 @click.option("--print", "show", is_flag=True, help="Print everything, write nothing.")
 @click.option("--force", is_flag=True, help="Replace what is there.")
@@ -31,6 +34,7 @@ def command(
     action: str | None,
     checkout: str | None,
     repo: str | None,
+    arm64_bootstrap: str | None,
     rebuild: bool,
     show: bool,
     force: bool,
@@ -43,7 +47,13 @@ def command(
     """
     from glassclave.clients.git import Git
 
-    request = InitRequest(folder=folder, action=action, checkout=checkout, repository=repo)
+    request = InitRequest(
+        folder=folder,
+        action=action,
+        checkout=checkout,
+        repository=repo,
+        arm64_bootstrap=arm64_bootstrap,
+    )
     project = find_project(request, Git(os.environ))
     files = starter_files(project, rebuild=rebuild)
     written = files if show else write_files(folder, files, force=force)
@@ -59,7 +69,10 @@ def command(
             "branch": project.branch,
             "action": project.action,
             "checkout": project.checkout,
-            "images": [{"name": image.name, "folder": image.folder} for image in project.images],
+            "images": [
+                {"name": image.name, "folder": image.folder, "bootstrap": image.bootstrap}
+                for image in project.images
+            ],
             "files": listed,
             "section": section,
         }

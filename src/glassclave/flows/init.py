@@ -77,12 +77,17 @@ class Git(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitRequest:
-    """As given; ``None`` is found out. ``action``: ``OWNER/NAME@COMMIT``. ``checkout``: ``[…@]COMMIT``."""
+    """As given; ``None`` is found out. ``action``: ``OWNER/NAME@COMMIT``. ``checkout``: ``[…@]COMMIT``.
+
+    ``arm64_bootstrap``: folder of the repository with kernel and init for arm64; then each image is built for
+    arm64 too, for no kernel of ours is shipped for it. ``None``: for amd64 only.
+    """
 
     folder: Path
     action: str | None = None
     checkout: str | None = None
     repository: str | None = None
+    arm64_bootstrap: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,7 @@ def find_project(request: InitRequest, git: Git) -> Project:
     return Project(
         repository=repository,
         branch=branch,
-        images=_images(folder, repository),
+        images=_both(_images(folder, repository), _bootstrap(folder, request.arm64_bootstrap)),
         action=action,
         checkout=f"{_CHECKOUT}@{_checkout(request.checkout, folder)}",
     )
@@ -210,6 +215,27 @@ def _images(top: Path, repository: str) -> Sequence[StarterImage]:
         double = next(name for name, times in sorted(Counter(names).items()) if times > 1)
         raise UsageError("init.name.twice", "two images would have the same name", field=double)
     return [StarterImage(name, "/".join(parts) or ".") for name, parts in zip(names, folders, strict=True)]
+
+
+def _bootstrap(top: Path, folder: str | None) -> str | None:
+    """A folder of the repository, by a path that is no more than names."""
+    if folder is None:
+        return None
+    parts = folder.rstrip("/").split("/")
+    if any(_FOLDER.match(part) is None for part in parts) or not top.joinpath(*parts).is_dir():
+        raise UsageError(
+            "init.bootstrap",
+            "is no folder of the repository",
+            field=escape_untrusted(folder, limit=200),
+            hint="its path from where the repository begins, with kernel and init for arm64 in it",
+        )
+    return "/".join(parts)
+
+
+def _both(images: Sequence[StarterImage], bootstrap: str | None) -> Sequence[StarterImage]:
+    if bootstrap is None:
+        return images
+    return [one for image in images for one in (image, replace(image, bootstrap=bootstrap))]
 
 
 def _folders(top: Path, parts: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -26,10 +26,24 @@ END = "<!-- /glassclave -->"
 
 @dataclass(frozen=True, slots=True)
 class StarterImage:
-    """``folder``: with the Dockerfile, from the repository's root with ``/``."""
+    """``folder``: with the Dockerfile, from the repository's root with ``/``.
+
+    ``bootstrap``: folder with kernel and init for arm64, ``None`` for an image of amd64 with ours.
+    """
 
     name: str
     folder: str
+    bootstrap: str | None = None
+
+    @property
+    def suffix(self) -> str:
+        """Behind a tag: an image for arm64 is another one."""
+        return "" if self.bootstrap is None else "-arm64"
+
+    @property
+    def runner(self) -> str:
+        """Where it is built."""
+        return "ubuntu-24.04" if self.bootstrap is None else "ubuntu-24.04-arm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +69,17 @@ class Project:
 
     def tag(self, image: StarterImage, version: str) -> str:
         """The artifact's tag: the images of one repository share its place in the registry."""
-        return version if len(self.images) == 1 else f"{image.name}-{version}"
+        return (f"{image.name}-{version}" if self.several_names else version) + image.suffix
+
+    @property
+    def several_names(self) -> bool:
+        """Whether there is more than one image, however many architectures."""
+        return len({image.name for image in self.images}) > 1
+
+    @property
+    def both_architectures(self) -> bool:
+        """Whether there are images for arm64 beside those for amd64."""
+        return any(image.bootstrap is not None for image in self.images)
 
 
 def workflow_text(project: Project) -> str:
@@ -66,16 +90,15 @@ def workflow_text(project: Project) -> str:
     version = "${{ github.ref_name }}"
     if "/" in project.branch:
         version = f"${{{{ github.ref_type == 'tag' && github.ref_name || '{project.branch_version}' }}}}"
-    tag = f"{name}-{version}" if several else version
+    tag = f"{name}-{version}" if project.several_names else version
+    tag += "${{ matrix.suffix }}" if project.both_architectures else ""
+    runner = "${{ matrix.runner }}" if project.both_architectures else "ubuntu-24.04"
     matrix = [
         "    strategy:",
         "      fail-fast: false",
         "      matrix:",
         "        include:",
-        *(
-            f"          - {{ name: {json.dumps(image.name)}, folder: {json.dumps(image.folder)} }}"
-            for image in project.images
-        ),
+        *(f"          - {{ {_entry(project, image)} }}" for image in project.images),
     ]
     return "\n".join(
         [
@@ -96,8 +119,9 @@ def workflow_text(project: Project) -> str:
             "",
             "jobs:",
             "  enclave:",
-            f"    name: Build, push and sign {name}",
-            "    runs-on: ubuntu-24.04",
+            f"    name: Build, push and sign {name}"
+            + ("${{ matrix.suffix }}" if project.both_architectures else ""),
+            f"    runs-on: {runner}",
             "    timeout-minutes: 60",
             "    permissions:",
             "      contents: read  # to check out",
@@ -118,9 +142,18 @@ def workflow_text(project: Project) -> str:
             f'          eif-file-name: "{name}.eif"',
             f'          eif-info-file-name: "{name}.info.json"',
             f'          artifact-tag: "{tag}"',
+            *(["          bootstrap: ${{ matrix.bootstrap }}"] if project.both_architectures else []),
             "",
         ]
     )
+
+
+def _entry(project: Project, image: StarterImage) -> str:
+    """One row of the matrix."""
+    values = {"name": image.name, "folder": image.folder}
+    if project.both_architectures:
+        values |= {"suffix": image.suffix, "runner": image.runner, "bootstrap": image.bootstrap or ""}
+    return ", ".join(f"{key}: {json.dumps(value)}" for key, value in values.items())
 
 
 def policy_text(project: Project) -> str:

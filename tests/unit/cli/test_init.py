@@ -99,7 +99,7 @@ def test_json_lists_the_files(repository: Path, capsys: pytest.CaptureFixture[st
     assert run(*OPTIONS, "--json") == 0
     record = checked(capsys.readouterr().out)
     assert record["files"] == [{"path": path, "state": "created"} for path in sorted(FILES)]
-    assert record["images"] == [{"name": "hello", "folder": "."}]
+    assert record["images"] == [{"name": "hello", "folder": ".", "bootstrap": None}]
     texts = {file["path"]: file["content"] for file in printed["files"]}  # type: ignore[attr-defined]
     assert {path: (repository / path).read_text() for path in FILES} | {
         "README.md": record["section"]

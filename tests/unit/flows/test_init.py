@@ -212,6 +212,28 @@ def test_images_are_named_after_their_folders(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_for_arm64_each_image_is_built_too(tmp_path: Path) -> None:
+    dockerfiles(tmp_path, "api", "web")
+    (tmp_path / "boot" / "arm64").mkdir(parents=True)
+    found = find(tmp_path, arm64_bootstrap="boot/arm64/")
+    assert [(image.name, image.bootstrap) for image in found.images] == [
+        ("api", None), ("api", "boot/arm64"), ("web", None), ("web", "boot/arm64"),
+    ]  # fmt: skip
+    assert [found.tag(image, "1") for image in found.images] == [
+        "api-1",
+        "api-1-arm64",
+        "web-1",
+        "web-1-arm64",
+    ]
+
+
+@pytest.mark.parametrize("folder", ["", "none", "../x", "/boot", "boot/../boot", "boot arm", "Dockerfile"])
+def test_kernel_and_init_lie_in_the_repository(tmp_path: Path, folder: str) -> None:
+    dockerfiles(tmp_path, ".")
+    (tmp_path / "boot arm").mkdir()
+    assert refused(tmp_path, arm64_bootstrap=folder).code == "init.bootstrap"
+
+
 def test_what_is_not_searched(tmp_path: Path) -> None:
     dockerfiles(tmp_path, "app", "a/b/c/d/e", "node_modules/x", "x/vendor", ".devcontainer", "sub")
     (tmp_path / "sub" / ".git").write_text("gitdir: elsewhere\n")

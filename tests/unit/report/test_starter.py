@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 ACTION = f"acme/glassclave@{'a1' * 20}"
 COMMIT = "b2" * 20
 SEVERAL = (StarterImage("api", "s/api"), StarterImage("web", "s/web"))
+BOTH = (StarterImage("hello", "."), StarterImage("hello", ".", "boot/arm64"))
 
 
 def project(*images: StarterImage, branch: str = "main") -> Project:
@@ -35,7 +36,14 @@ def texts(found: Project) -> tuple[str, str, str]:
     return workflow_text(found), policy_text(found), readme_text(found)
 
 
-@pytest.mark.parametrize("images", [(), SEVERAL], ids=["one", "several"])
+def filled(text: str, row: dict[str, str]) -> str:
+    """With a row of the matrix filled in."""
+    for key, value in row.items():
+        text = text.replace(f"${{{{ matrix.{key} }}}}", value)
+    return text
+
+
+@pytest.mark.parametrize("images", [(), SEVERAL, BOTH], ids=["one", "several", "arm64"])
 @pytest.mark.parametrize("branch", ["main", "trunk", "release/next"])
 def test_the_workflow_asks_what_the_action_takes(images: tuple[StarterImage, ...], branch: str) -> None:
     workflow = yaml.load(texts(project(*images, branch=branch))[0], Loader=yaml.BaseLoader)
@@ -50,11 +58,10 @@ def test_the_workflow_asks_what_the_action_takes(images: tuple[StarterImage, ...
     known = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))["inputs"]
     assert set(action["with"]) <= set(known)
     rows = job["strategy"]["matrix"]["include"] if images else [{"name": "hello", "folder": "."}]
-    tags = []
+    tags, kernels = [], []
     for row in rows:
         inputs = {
-            f"INPUT_{name.replace('-', '_').upper()}": value.replace("${{ matrix.name }}", row["name"])
-            .replace("${{ matrix.folder }}", row["folder"])
+            f"INPUT_{name.replace('-', '_').upper()}": filled(value, row)
             .replace("${{ github.ref_name }}", "1.0")
             .replace("${{ github.ref_type == 'tag' && github.ref_name || 'release-next' }}", "1.0")
             for name, value in action["with"].items()
@@ -64,9 +71,17 @@ def test_the_workflow_asks_what_the_action_takes(images: tuple[StarterImage, ...
         assert request.sign
         assert request.context == Path("/w") / row["folder"]
         assert request.eif == Path("/w") / f"{row['name']}.eif"
-        tags.append(str(request.reference))
-    place = "ghcr.io/acme/hello"
-    assert tags == ([f"{place}:api-1.0", f"{place}:web-1.0"] if images else [f"{place}:1.0"])
+        tags.append(str(request.reference).removeprefix("ghcr.io/acme/hello:"))
+        kernels.append(request.bootstrap)
+    wanted: dict[tuple[StarterImage, ...], list[str]] = {
+        (): ["1.0"],
+        SEVERAL: ["api-1.0", "web-1.0"],
+        BOTH: ["1.0", "1.0-arm64"],
+    }
+    assert tags == wanted[images]
+    assert kernels == ([None, Path("/w/boot/arm64")] if images is BOTH else [None] * len(rows))
+    runners = [filled(job["runs-on"], row) for row in rows]
+    assert runners == ["ubuntu-24.04", "ubuntu-24.04-arm" if images is BOTH else "ubuntu-24.04"][: len(rows)]
 
 
 @pytest.mark.parametrize("branch", ["main", "master", "trunk", "release/next"])
