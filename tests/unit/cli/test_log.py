@@ -122,7 +122,7 @@ def test_files_are_collected_and_the_record_is_printed(log: Cli, tmp_path: Path)
     status, out, _ = log(*words, "--job", HOSTILE)
     assert status == 0
     assert "\x1b" not in out and "\n::" not in out
-    assert "none found by kingfisher" in out and "1 secrets masked" in out
+    assert "none found by kingfisher" in out and "1 place masked" in out
 
 
 @pytest.mark.usefixtures("in_a_job")

@@ -38,7 +38,7 @@ def judged(published: Published, policy: Policy | None = None) -> Check:
 def test_a_log_that_was_signed_with_the_image() -> None:
     check = judged(with_log(), REQUIRED)
     assert (check.status, check.code) == (Status.PASS, "log")
-    assert check.message == "3 lines of build, from GitHub's API, 1 secrets masked"
+    assert check.message == "3 lines of build, from GitHub's API, 1 place masked"
 
 
 def refused(log: LogArchive, **beside: bytes) -> str:

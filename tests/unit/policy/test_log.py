@@ -89,7 +89,7 @@ def test_a_job_that_kept_its_log_itself_says_nothing_of_its_end() -> None:
 
 
 def test_what_is_said_of_a_log() -> None:
-    assert describe_log(LOG.record) == "3 lines of build, from GitHub's API, 1 secrets masked"
+    assert describe_log(LOG.record) == "3 lines of build, from GitHub's API, 1 place masked"
     two = made(job(text=b"[truncated]\n" * 1200), job("sign", text=b"x\n"), run=RUN)
     assert describe_log(two.record) == (
         "1,201 lines of 2 jobs, from GitHub's API, says in line 1 that something was left out"

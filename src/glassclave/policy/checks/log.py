@@ -109,7 +109,7 @@ def describe_log(record: LogRecord) -> str:
     origin = "kept by the job itself" if record.origin == "job" else "from GitHub's API"
     parts = [f"{record.text_lines:,} lines of {jobs}, {origin}"]
     if record.masks:
-        parts.append(f"{record.masks:,} secrets masked")
+        parts.append(f"{record.masks:,} place{'' if record.masks == 1 else 's'} masked")
     if record.truncated:
         parts.append(f"says in line {record.truncated[0]:,} that something was left out")
     return ", ".join(parts)
