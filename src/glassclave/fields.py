@@ -12,6 +12,7 @@ from glassclave.digests import parse_hex
 from glassclave.errors import LimitError, ParseError
 
 _MISSING = object()
+_SHOWN_NAME = 80
 
 
 def _refuse_constant(text: str) -> NoReturn:
@@ -119,7 +120,8 @@ class Fields:
         return cls(value, path, source)
 
     def at(self, name: str) -> str:
-        """Path of the field ``name``."""
+        """Path of the field ``name``, which may be the input's own word: no more of it than can be shown."""
+        name = name[:_SHOWN_NAME]
         return f"{self.path}.{name}" if self.path else name
 
     def _wrong(self, name: str, wanted: str) -> ParseError:
@@ -213,6 +215,4 @@ class Fields:
         """Refuse any other field: for formats that we author, an unknown field is a failure."""
         for name in self.values:
             if name not in known:
-                raise ParseError(
-                    "field.unknown", "is not known", field=self.at(name[:80]), source=self.source
-                )
+                raise ParseError("field.unknown", "is not known", field=self.at(name), source=self.source)
