@@ -284,10 +284,12 @@ class _Merge:
     def _resolve(self, path: bytes, *, create: bool, made: Collection[bytes] = ()) -> _Directory | None:
         """Follow ``path`` from the root through symlinks; ``None`` where it leads to no directory.
 
-        ``create`` makes missing directories; ``made`` are directories of this layer: where one takes the
-        place of a symlink, nothing of it is below that symlink's target.
+        ``create`` makes missing directories, but none that a ``..`` leads out of again; ``made`` are
+        directories of this layer: where one takes the place of a symlink, nothing of it is below that
+        symlink's target.
         """
         stack = [self._root]
+        missing: list[bytes] = []
         parts = path.split(b"/") if path else []
         todo = parts[::-1]
         own = len(parts)  # so many of `todo` are still the path's own, not a symlink's
@@ -299,16 +301,15 @@ class _Merge:
             if name in (b"", b"."):
                 continue
             if name == b"..":
-                if len(stack) > 1:
+                if missing:
+                    missing.pop()
+                elif len(stack) > 1:
                     stack.pop()
                 continue
-            place = stack[-1].children.get(name)
+            place = None if missing else stack[-1].children.get(name)
             if place is None:
-                if not create:
-                    return None
-                check_path(name, source=self._source)
-                self._one_more(name)
-                place = stack[-1].children[name] = _implied()
+                missing.append(name)
+                continue
             if isinstance(place, _Directory):
                 stack.append(place)
                 continue
@@ -322,7 +323,18 @@ class _Merge:
             onward = place.target.split(b"/")
             self._follow(len(onward), path)
             todo += onward[::-1]
-        return stack[-1]
+        if missing and not create:
+            return None
+        return self._make(stack[-1], missing)
+
+    def _make(self, directory: _Directory, names: list[bytes]) -> _Directory:
+        """The directory that ``names``, of which there is none yet, lead to."""
+        for name in names:
+            check_path(name, source=self._source)
+            self._one_more(name)
+            inner = directory.children[name] = _implied()
+            directory = inner
+        return directory
 
     def flatten(self) -> dict[bytes, Node]:
         """Every path with its node."""
