@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
@@ -13,6 +14,9 @@ from glassclave.errors import LimitError, ParseError
 
 _MISSING = object()
 _SHOWN_NAME = 80
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""A string of JSON, or the rest of the text where it has no end; possessive: nothing is tried twice."""
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def _refuse_constant(text: str) -> NoReturn:
@@ -52,21 +56,11 @@ def _unique_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _depth(data: bytes) -> int:
     """Deepest nesting of brackets outside strings, counted without recursion."""
     depth = deepest = 0
-    in_string = escaped = False
-    for byte in data:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in (0x5B, 0x7B):
+    for bracket in _STRING.sub(b"", data).translate(None, delete=_NO_BRACKETS):
+        if bracket in b"[{":
             depth += 1
             deepest = max(deepest, depth)
-        elif byte in (0x5D, 0x7D):
+        else:
             depth -= 1
     return deepest
 
