@@ -66,6 +66,22 @@ def root(name: str, data: bytes, code: str, place: str = "source") -> Case:
     return Case(f"root, {name}", given(data, *words), code, place)
 
 
+def publish(name: str, eif: bytes, measurements: bytes, code: str, place: str = "source") -> Case:
+    """Nothing listens at that address: it ends before anything is sent."""
+
+    def make(folder: Path) -> Sequence[str | Path]:
+        (folder / "app.eif").write_bytes(eif)
+        (folder / "app.measurements.json").write_bytes(measurements)
+        return ["publish", folder / "app.eif", "127.0.0.1:1/o/r:1", "--unsigned"]
+
+    return Case(f"publish, {name}", make, code, place)
+
+
+def measurements(name: str, data: bytes, code: str, place: str = "source") -> Case:
+    words = ["attestation", "verify", os.devnull, "--historical", "--measurements", "@"]
+    return Case(f"measurements, {name}", given(data, *words), code, place)
+
+
 def fifo(folder: Path) -> Sequence[str | Path]:
     os.mkfifo(folder / "it")
     return ["describe", folder / "it"]
@@ -138,6 +154,12 @@ CASES = (
     trust("half a character", b'{"mediaType": "\\ud800"}', "json.encoding"),
     trust("something else", b'{"mediaType": 7}', "field.type"),
     trust("10 MiB", b" " * (10 << 20), "file.size"),
+    publish("half an image", GOOD[:600], b"{}", "eif.section.offset", "offset"),
+    publish("measurements nested deep", GOOD, DEEP, "json.depth"),
+    publish("measurements of 2 MiB", GOOD, b" " * (2 << 20), "file.size"),
+    measurements("nested deep", DEEP, "json.depth"),
+    measurements("a register of 1 MB", json.dumps({"PCR0": "0" * 1_000_000}).encode(), "field.size", "field"),
+    measurements("1 MiB and one byte", bytes((1 << 20) + 1), "file.size"),
     root("no certificate", b"\x30\x82\xff\xff", "attestation.root.syntax"),
     root("two", PEM * 2, "attestation.root.count"),
     root("70 KB", bytes(70_000), "file.size"),
