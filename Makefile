@@ -1,7 +1,7 @@
 # The doors of the house. `make test` and `make demo` set up all they need; a second run starts at once.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env demo test unit lint type peers first-peers acceptance bench soak bootstrap source-archive release example pictures docs requirements clean
+.PHONY: help env demo test unit lint type peers first-peers acceptance bench soak fuzz bootstrap source-archive release example pictures docs requirements clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
@@ -11,6 +11,9 @@ QEMU := $(wildcard .peers/bin/qemu-system-x86_64)
 ifneq ($(QEMU),)
 export GLASSCLAVE_QEMU ?= $(CURDIR)/$(QEMU)
 endif
+# What is fuzzed (tests/fuzz/targets.py), and how long each; what is found grows in build/fuzz.
+FUZZ_TARGETS ?= answers archives bundle claims codecs document eif layers manifest texts
+FUZZ_SECONDS ?= 60
 # More options for pytest, e.g. make soak ARGS='-k eif'
 ARGS ?=
 
@@ -54,8 +57,15 @@ acceptance: env first-peers ## the tests that take minutes, or need what `make p
 bench: env ## the benchmarks, one after the other
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
-soak: env ## the property and fuzz tests with far more examples, drawn by chance
+soak: env ## the property and fuzz tests with far more examples, drawn by chance; then `make fuzz`
 	GLASSCLAVE_EXAMPLES=soak $(PYTEST) -n $(WORKERS) --timeout 0 tests/property tests/fuzz $(ARGS)
+	@$(MAKE) --no-print-directory fuzz
+
+fuzz: env ## every parser fuzzed, guided by coverage (FUZZ_SECONDS=60 for each of FUZZ_TARGETS); stops at a find
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements/fuzz.txt
+	@mkdir -p build; for target in $(FUZZ_TARGETS); do echo "== $$target"; \
+	  nice -n 10 $(BIN)/python -m tests.fuzz.run $$target $(FUZZ_SECONDS) build/fuzz 2>build/fuzz-$$target.log \
+	    || { tail -40 build/fuzz-$$target.log; exit 1; }; grep -a '^Done\|peak_rss' build/fuzz-$$target.log; done
 
 bootstrap: env ## kernel and init rebuilt from source, compared byte for byte (SOURCE=FILE takes a source archive)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements/bootstrap.txt
@@ -81,7 +91,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements"
 
 requirements: env ## the hashed requirements, from requirements/*.in (UPGRADE=1 takes the newest versions)
-	@for name in runtime action dev bootstrap release; do \
+	@for name in runtime action dev fuzz bootstrap release; do \
 	  $(UV_COMPILE) $(if $(UPGRADE),--upgrade) -o requirements/$$name.txt requirements/$$name.in || exit 1; done
 	cp requirements/bootstrap.txt examples/hello/requirements.txt
 

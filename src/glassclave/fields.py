@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
@@ -12,6 +13,10 @@ from glassclave.digests import parse_hex
 from glassclave.errors import LimitError, ParseError
 
 _MISSING = object()
+_SHOWN_NAME = 80
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""A string of JSON, or the rest of the text where it has no end; possessive: nothing is tried twice."""
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def _refuse_constant(text: str) -> NoReturn:
@@ -51,21 +56,11 @@ def _unique_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _depth(data: bytes) -> int:
     """Deepest nesting of brackets outside strings, counted without recursion."""
     depth = deepest = 0
-    in_string = escaped = False
-    for byte in data:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in (0x5B, 0x7B):
+    for bracket in _STRING.sub(b"", data).translate(None, delete=_NO_BRACKETS):
+        if bracket in b"[{":
             depth += 1
             deepest = max(deepest, depth)
-        elif byte in (0x5D, 0x7D):
+        else:
             depth -= 1
     return deepest
 
@@ -119,7 +114,8 @@ class Fields:
         return cls(value, path, source)
 
     def at(self, name: str) -> str:
-        """Path of the field ``name``."""
+        """Path of the field ``name``, which may be the input's own word: no more of it than can be shown."""
+        name = name[:_SHOWN_NAME]
         return f"{self.path}.{name}" if self.path else name
 
     def _wrong(self, name: str, wanted: str) -> ParseError:
@@ -213,6 +209,4 @@ class Fields:
         """Refuse any other field: for formats that we author, an unknown field is a failure."""
         for name in self.values:
             if name not in known:
-                raise ParseError(
-                    "field.unknown", "is not known", field=self.at(name[:80]), source=self.source
-                )
+                raise ParseError("field.unknown", "is not known", field=self.at(name), source=self.source)

@@ -218,12 +218,18 @@ def test_two_hundred_stacks(umoci: Path, peer_environment: dict[str, str], tmp_p
 
 
 SMALL = member("a", "f", b"1")
-DIFFERENCES = {
+DIFFERENCES: dict[str, tuple[list[list[Member]], list[bytes] | None, list[bytes] | str]] = {
     "a link to what its layer hides first": (
         [[member("d/", "d"), member("d/a", "f", b"1")], [member("d/.wh.a"), member("d/b", "h", "d/a")]],
         None,
         [b"d", b"d/b"],
     ),
+    "a whiteout behind a link that its own layer brings": (
+        [[member("l", "l", "l"), member("l/.wh.a")]],
+        None,
+        [b"l"],
+    ),
+    "a link to itself": ([[SMALL, member("a", "h", "a")]], None, [b"a"]),
     "a path that climbs": ([[member("../a", "f", b"1")]], [b"a"], "image.path.form"),
     "a path that climbs inside": ([[member("d/../a", "f", b"1")]], [b"a"], "image.path.form"),
     "a path inside a whiteout": (
@@ -233,6 +239,18 @@ DIFFERENCES = {
     ),
 }
 """Layers, what umoci makes of them (``None``: it fails), what we do: docs/spec/layout-glassclave-1.md."""
+
+
+GROUP = member("d/", "d", mode=0o2750, gid=7)
+ATTRIBUTES = {
+    "a directory made below a set-group-ID one": ([[GROUP, member("d/e/f")]], b"d/e", (0o2755, 7)),
+    "a hidden directory that the layer used before": (
+        [[GROUP], [member("d/f"), member(".wh.d")]],
+        b"d",
+        (0o2750, 7),
+    ),
+}
+"""Layers, a directory, its mode and group with umoci; ours are 0755 and 0, as no layer names it there."""
 
 
 @pytest.mark.usefixtures("as_root")
@@ -253,3 +271,18 @@ def test_differences_are_those_that_are_written_down(
         assert caught.value.code == wanted
     else:
         assert sorted(ours(root)[0]) == wanted
+
+
+@pytest.mark.usefixtures("as_root")
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_directories_that_no_layer_names_are_the_same_everywhere(
+    name: str, umoci: Path, peer_environment: dict[str, str], tmp_path: Path
+) -> None:
+    stack, path, theirs = ATTRIBUTES[name]
+    layout = Layout(tmp_path / "layout")
+    root = layout.index(layout.image([tar(*members) for members in stack], **tag("t")))
+    bundle = tmp_path / "bundle"
+    subprocess.run([umoci, "unpack", "--image", f"{root}:t", bundle], env=peer_environment, check=True)
+    status = (bundle / "rootfs" / os.fsdecode(path)).lstat()
+    assert (stat.S_IMODE(status.st_mode), status.st_gid) == theirs
+    assert ours(root)[0][path][:3] == ("d", 0o755, (0, 0))

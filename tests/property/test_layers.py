@@ -61,7 +61,7 @@ class Model:
         todo = [(name, path[: n + 1]) for n, name in enumerate(path)]
         for _ in range(400):
             if not todo:
-                return here
+                return self.reached(here, create=made is None)
             name, written = todo.pop(0)
             if name in ("", "."):
                 continue
@@ -70,10 +70,6 @@ class Model:
                 continue
             found = self.there.get((*here, name))
             if found is None or found[0] == "d":
-                if found is None and made is None:
-                    self.make((*here, name))
-                elif found is None:
-                    return None
                 here = (*here, name)
             elif found[0] == "l":
                 if made is not None and written in made:
@@ -84,6 +80,16 @@ class Model:
             else:
                 return None
         raise ImpossibleError
+
+    def reached(self, path: tuple[str, ...], *, create: bool) -> tuple[str, ...] | None:
+        """``path``, which leads through no symlink, with what is missing of it made."""
+        above = [path[:length] for length in range(1, len(path) + 1)]
+        if not create:
+            return path if path == () or path in self.there else None
+        for each in above:
+            if each not in self.there:
+                self.make(each)
+        return path
 
     def make(self, path: tuple[str, ...]) -> None:
         self.there[path] = ("d", "", 0o755, object())

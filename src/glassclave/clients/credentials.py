@@ -6,7 +6,6 @@ The environment comes as a mapping. No secret stands in a ``repr``, an error or 
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 import subprocess
 from collections.abc import Mapping
@@ -185,7 +184,7 @@ def _entry(entry: Fields) -> Credential | None:
     if pair:
         try:
             text = base64.b64decode(pair, validate=True).decode("utf-8").rstrip("\0")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # no Base64, or no UTF-8
             raise _wrong_auth(entry) from None  # their text holds the secret
         username, colon, password = text.partition(":")
         if not colon:

@@ -9,7 +9,6 @@ Source: protobuf-specs ``sigstore_trustroot.proto``, ``valid_for`` of keys and a
 from __future__ import annotations
 
 import base64
-import binascii
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -162,7 +161,7 @@ def _time(fields: Fields, name: str) -> datetime | None:
 def _bytes(fields: Fields, name: str) -> bytes:
     try:
         return base64.b64decode(fields.text(name), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # also for text that is not ASCII
         raise _malformed(fields, name, "is not base64") from error
 
 

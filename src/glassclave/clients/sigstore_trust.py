@@ -141,7 +141,7 @@ def _name(authorities: tuple[Authority, ...]) -> str:
     for authority in authorities:
         try:
             subject = x509.load_der_x509_certificate(authority.chain[-1]).subject
-        except (ValueError, IndexError, x509.InvalidVersion):
+        except (ValueError, TypeError, IndexError, x509.InvalidVersion):
             continue
         telling = (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME)
         values = [str(one.value) for oid in telling for one in subject.get_attributes_for_oid(oid)]

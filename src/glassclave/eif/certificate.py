@@ -93,7 +93,8 @@ def parse_certificate(pem: bytes) -> SigningCertificate:
             algorithm = certificate.signature_algorithm_oid.dotted_string
             not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
             signature = certificate.signature
-    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+        # TypeError: a name with a bit string in it, for one.
         raise ParseError("eif.certificate.der", "the certificate is not readable X.509") from error
     return SigningCertificate(
         der=der,
@@ -151,7 +152,7 @@ def _first_der(pem: bytes) -> bytes:
 def _public_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
     try:
         key = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ParseError("eif.certificate.key", "the certificate's key is not readable") from error
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise ParseError("eif.certificate.key", "the certificate's key is not an elliptic curve key")

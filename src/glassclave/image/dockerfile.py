@@ -15,10 +15,13 @@ from glassclave.errors import LimitError, ParseError
 from glassclave.image.commands import Command, fetching_commands
 
 MAX_SIZE = 1 << 20
-_DIRECTIVE = re.compile(r"#\s*([A-Za-z]+)\s*=\s*(.*?)\s*\Z")
+MAX_EXPANDED = 4 << 20
+"""Characters that all variables together may grow to: each of a few lines can multiply the one before it."""
+_DIRECTIVE = re.compile(r"#\s*([A-Za-z]+)\s*=\s*(.*)\Z")
 # At a word's begin only, as BuildKit has it: `<<<` and `1<<N` of a shell are none.
 _HEREDOC = re.compile(r"(?<!\S)\d*<<-?([\"']?)([A-Za-z_][A-Za-z0-9_]*)\1")
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?::([-+])([^}]*))?\}|([A-Za-z_][A-Za-z0-9_]*))")
+_BARE_VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})\Z")
 _REMOTE = re.compile(r"(?:https?|git|ssh)://|git@", re.IGNORECASE)
 _ARGUMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:=(.*))?\Z", re.DOTALL)
@@ -96,6 +99,7 @@ class _Reader:
         self._local: dict[str, str] = {}
         self._source = source
         self._last = False
+        self._room = MAX_EXPANDED
 
     def take(self, line: int, word: str, rest: str, target: str | None) -> bool:
         """One instruction; whether everything that ``target`` needs is over."""
@@ -118,7 +122,7 @@ class _Reader:
         words = [item for item in rest.split() if not item.startswith("--")]
         if len(words) not in (1, 3) or (len(words) == 3 and words[1].upper() != "AS"):
             raise ParseError("dockerfile.from", f"line {line}: FROM names no image", source=self._source)
-        name = _expand(words[0], self._global)
+        name = self._expand(words[0], self._global)
         self._base(name)
         self.roots.append(self._root(name))
         self.stages.append(words[2].lower() if len(words) == 3 else "")
@@ -145,7 +149,7 @@ class _Reader:
             if name in self._given:
                 known[name] = self._given[name]
             elif default is not None:
-                known[name] = _expand(default, known)
+                known[name] = self._expand(default, known)
             elif self.stages and name in self._global:
                 known[name] = self._global[name]
 
@@ -155,7 +159,7 @@ class _Reader:
         for pair in pairs:
             name, equals, value = pair.partition("=")
             if equals:
-                self._local[name] = _expand(value, self._local)
+                self._local[name] = self._expand(value, self._local)
 
     def _copy(self, word: str, rest: str) -> None:
         words = _words(rest)
@@ -163,10 +167,32 @@ class _Reader:
         for option in options:
             origin = option.removeprefix("--from=")
             if origin != option and not (origin.isdigit() and int(origin) < len(self.stages)):
-                self._base(_expand(origin, self._local))
+                self._base(self._expand(origin, self._local))
         if word == "ADD":
-            sources = [_expand(item, self._local) for item in _operands(rest)][:-1]
+            sources = [self._expand(item, self._local) for item in _operands(rest)][:-1]
             self.added += [item for item in sources if _REMOTE.match(item)]
+
+    def _expand(self, text: str, values: Mapping[str, str]) -> str:
+        """Variables replaced; one that is not known is empty, as for the builder."""
+
+        def braced(found: re.Match[str]) -> str:
+            known = values.get(found[1] or found[4], "")
+            if found[2] == "-":
+                known = known or found[3]
+            elif found[2] == "+":
+                known = found[3] if known else ""
+            return self._counted(known)
+
+        # Behind the last brace no ${…} ends: the search for an end would run through all the rest each time.
+        head, brace, tail = text.strip("\"'").rpartition("}")
+        bare = _BARE_VARIABLE.sub(lambda found: self._counted(values.get(found[1], "")), tail)
+        return _VARIABLE.sub(braced, head + brace) + bare
+
+    def _counted(self, value: str) -> str:
+        self._room -= len(value)
+        if self._room < 0:
+            raise LimitError("dockerfile.size", "its variables grow without end", source=self._source)
+        return value
 
 
 def _instructions(text: str) -> Iterator[tuple[int, str, str]]:
@@ -232,31 +258,21 @@ def _operands(rest: str) -> list[str]:
 
 def _words(text: str) -> list[str]:
     """Words as the builder splits them: quotes keep blanks, and go."""
-    words, word, quote, inside = [], "", "", False
+    words: list[str] = []
+    word: list[str] = []
+    quote, inside = "", False
     for char in text:
         if quote:
-            quote, word = ("", word) if char == quote else (quote, word + char)
+            if char == quote:
+                quote = ""
+            else:
+                word.append(char)
         elif char in "\"'":
             quote, inside = char, True
         elif char.isspace():
             if word or inside:
-                words.append(word)
-            word, inside = "", False
+                words.append("".join(word))
+            word, inside = [], False
         else:
-            word += char
-    return [*words, word] if word or inside else words
-
-
-def _expand(text: str, values: Mapping[str, str]) -> str:
-    """Variables replaced; one that is not known is empty, as for the builder."""
-
-    def value(found: re.Match[str]) -> str:
-        name = found[1] or found[4]
-        known = values.get(name, "")
-        if found[2] == "-":
-            return known or found[3]
-        if found[2] == "+":
-            return found[3] if known else ""
-        return known
-
-    return _VARIABLE.sub(value, text.strip("\"'"))
+            word.append(char)
+    return [*words, "".join(word)] if word or inside else words

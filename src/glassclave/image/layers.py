@@ -19,12 +19,14 @@ OPAQUE = b".wh..wh..opq"
 AUFS_METADATA = b".wh..wh."
 MAX_ENTRIES = 500_000
 """Entries of all layers together, and directories made for them: far above real images."""
-MAX_NAME_BYTES = 512 << 20
-"""Bytes of all names, link targets and attribute names together."""
+MAX_NAME_BYTES = 128 << 20
+"""Bytes of all names, link targets and attribute names together, and of all paths of the tree."""
 MAX_TARGET = 4095
 """Bytes of a symlink's target: PATH_MAX of Linux, with its NUL."""
 MAX_SYMLINKS = 40
 """Followed in one path, as the kernel does."""
+MAX_STEPS = 8_000_000
+"""Names followed on the way to all entries: images have a few for each, links can make it 80,000."""
 
 _KINDS = {
     b"0": Kind.FILE,
@@ -99,6 +101,7 @@ class _Merge:
         self._hidden: dict[bytes, _Place] = {}
         self._entries = 0
         self._name_bytes = 0
+        self._steps = 0
         self._source = ""
 
     def apply(self, layer: Layer) -> None:
@@ -130,6 +133,16 @@ class _Merge:
         self._name_bytes += len(entry.name) + len(entry.link) + sum(map(len, entry.attributes))
         if self._name_bytes > MAX_NAME_BYTES:
             raise LimitError("image.layer.entries", "more names than this tool holds", source=self._source)
+
+    def _follow(self, names: int, path: bytes) -> None:
+        self._steps += names
+        if self._steps > MAX_STEPS:
+            raise LimitError(
+                "image.layer.symlinks",
+                "paths that lead through more links than this tool follows",
+                field=_shown(path),
+                source=self._source,
+            )
 
     def _one_more(self, path: bytes) -> None:
         self._entries += 1
@@ -232,6 +245,9 @@ class _Merge:
 
     def _among_hidden(self, path: bytes) -> _Place | None:
         """What lay at ``path`` before this layer's whiteouts."""
+        if not self._hidden:
+            return None
+        self._follow(8 * (path.count(b"/") + 1), path)  # each is looked up by all its bytes
         end = len(path)
         while end > 0:
             place = self._hidden.get(path[:end])
@@ -274,13 +290,16 @@ class _Merge:
     def _resolve(self, path: bytes, *, create: bool, made: Collection[bytes] = ()) -> _Directory | None:
         """Follow ``path`` from the root through symlinks; ``None`` where it leads to no directory.
 
-        ``create`` makes missing directories; ``made`` are directories of this layer: where one takes the
-        place of a symlink, nothing of it is below that symlink's target.
+        ``create`` makes missing directories, but none that a ``..`` leads out of again; ``made`` are
+        directories of this layer: where one takes the place of a symlink, nothing of it is below that
+        symlink's target.
         """
         stack = [self._root]
+        missing: list[bytes] = []
         parts = path.split(b"/") if path else []
         todo = parts[::-1]
         own = len(parts)  # so many of `todo` are still the path's own, not a symlink's
+        self._follow(own, path)
         followed = 0
         while todo:
             name = todo.pop()
@@ -288,16 +307,15 @@ class _Merge:
             if name in (b"", b"."):
                 continue
             if name == b"..":
-                if len(stack) > 1:
+                if missing:
+                    missing.pop()
+                elif len(stack) > 1:
                     stack.pop()
                 continue
-            place = stack[-1].children.get(name)
+            place = None if missing else stack[-1].children.get(name)
             if place is None:
-                if not create:
-                    return None
-                check_path(name, source=self._source)
-                self._one_more(name)
-                place = stack[-1].children[name] = _implied()
+                missing.append(name)
+                continue
             if isinstance(place, _Directory):
                 stack.append(place)
                 continue
@@ -308,17 +326,37 @@ class _Merge:
                 raise self._error("image.layer.symlinks", "symlinks that lead in circles", path)
             if place.target.startswith(b"/"):
                 del stack[1:]
-            todo += place.target.split(b"/")[::-1]
-        return stack[-1]
+            onward = place.target.split(b"/")
+            self._follow(len(onward), path)
+            todo += onward[::-1]
+        if missing and not create:
+            return None
+        return self._make(stack[-1], missing)
+
+    def _make(self, directory: _Directory, names: list[bytes]) -> _Directory:
+        """The directory that ``names``, of which there is none yet, lead to."""
+        for name in names:
+            check_path(name, source=self._source)
+            self._one_more(name)
+            inner = directory.children[name] = _implied()
+            directory = inner
+        return directory
 
     def flatten(self) -> dict[bytes, Node]:
         """Every path with its node."""
         nodes: dict[bytes, Node] = {}
+        size = 0
         stack = [(b"", self._root)]
         while stack:
             prefix, directory = stack.pop()
             for name, place in directory.children.items():
                 path = prefix + name
+                # Through a symlink a short name makes a long path.
+                size += len(path)
+                if size > MAX_NAME_BYTES:
+                    raise LimitError(
+                        "image.layer.entries", "longer paths than this tool holds", source="the merged tree"
+                    )
                 if len(path) > MAX_PATH:  # its names were looked at when they came
                     check_path(path, source="the merged tree")
                 if isinstance(place, _Directory):

@@ -9,12 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from glassclave.errors import ParseError, RefusedError
 
 ARC = "1.3.6.1.4.1.57264.1."
 _GITHUB = "https://github.com/"
 _MAX_VALUE = 4096
+# The library parses a field when it is asked for, and has an error of its own for each unknown thing.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+)
 
 _RAW = {
     "1": "issuer_v1",
@@ -95,7 +105,7 @@ def parse_claims(certificate_der: bytes) -> Claims:
     try:
         certificate = x509.load_der_x509_certificate(certificate_der)
         extensions = list(certificate.extensions)
-    except (ValueError, x509.DuplicateExtension, x509.InvalidVersion) as error:
+    except _UNREADABLE as error:
         raise ParseError("signature.certificate.form", f"is no certificate: {error}") from error
     values: dict[str, str] = {}
     for extension in extensions:

@@ -131,6 +131,7 @@ def test_a_helper_that_fails_is_an_error_that_does_not_repeat_it(tmp_path: Path)
         ({"credHelpers": {"a.io": "../one"}}, "credentials.helper-name"),
         ({"credsStore": "a/b"}, "credentials.helper-name"),
         ({"auths": {"a.io": {"auth": "s3cret!"}}}, "credentials.auth"),
+        ({"auths": {"a.io": {"auth": "s3crét"}}}, "credentials.auth"),
         ({"auths": {"a.io": {"auth": base64.b64encode(b"s3cret").decode()}}}, "credentials.auth"),
         ({"auths": {"a.io": {"auth": 7}}}, "field.type"),
         ({"auths": []}, "field.type"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import copy
 import json
 from collections.abc import Callable
@@ -103,6 +104,10 @@ def no_base64(root: Root) -> None:
     root["certificateAuthorities"][0]["certChain"]["certificates"][0]["rawBytes"] = "!"
 
 
+def no_ascii(root: Root) -> None:
+    root["certificateAuthorities"][0]["certChain"]["certificates"][0]["rawBytes"] = "é"
+
+
 def no_time(root: Root) -> None:
     root["tlogs"][0]["publicKey"]["validFor"]["start"] = "yesterday"
 
@@ -126,6 +131,7 @@ def no_identity(root: Root) -> None:
         second_spelling,
         other_spelling,
         no_base64,
+        no_ascii,
         no_time,
         no_zone,
         no_identity,
@@ -136,6 +142,17 @@ def test_a_root_that_could_be_read_in_two_ways_or_trusts_nothing(bend: Callable[
     bend(root)
     with pytest.raises(ParseError):
         load(root)
+
+
+def test_an_authority_with_a_bit_string_for_a_name_has_none() -> None:
+    # cryptography answers with a TypeError.
+    root = copy.deepcopy(ROOT)
+    certificate = root["certificateAuthorities"][0]["certChain"]["certificates"][-1]
+    der = base64.b64decode(certificate["rawBytes"])
+    odd = der.replace(b"\x13\x08sigstore", b"\x03\x08\0igstore")
+    assert odd != der
+    certificate["rawBytes"] = base64.b64encode(odd).decode()
+    assert load(root).identity.name == "unnamed"
 
 
 @pytest.mark.parametrize("document", [{}, [], None, 1, {"mediaType": CONFIG["mediaType"]}])

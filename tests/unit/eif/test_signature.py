@@ -57,9 +57,9 @@ CURVES: dict[str, ec.EllipticCurve] = {
 }
 
 
-def certificate_for(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
-    """A self-signed certificate in PEM."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+def certificate_for(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, text: str = "test") -> bytes:
+    """A self-signed certificate in PEM; ``text``: its subject's name."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
     start = datetime(2026, 11, 3, 5, 4, 3, tzinfo=UTC)
     builder = x509.CertificateBuilder(
         issuer_name=name,
@@ -204,6 +204,18 @@ def test_a_certificate_of_an_unknown_version() -> None:
     der = parse_certificate(signed_section().certificate_file).der
     assert der.count(bytes.fromhex("a003020102")) == 1
     odd = der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a00302015b"))
+    pem = b"-----BEGIN CERTIFICATE-----\n%s-----END CERTIFICATE-----\n" % base64.encodebytes(odd)
+    with pytest.raises(ParseError) as caught:
+        parse_certificate(pem)
+    assert caught.value.code == "eif.certificate.der"
+
+
+def test_a_name_with_a_bit_string_in_it() -> None:
+    # Found by fuzzing: cryptography answers with a TypeError.
+    key = ec.generate_private_key(ec.SECP256R1())
+    der = parse_certificate(certificate_for(key, "\0abc")).der
+    odd = der.replace(b"\x0c\x04\0abc", b"\x03\x04\0abc")
+    assert odd != der
     pem = b"-----BEGIN CERTIFICATE-----\n%s-----END CERTIFICATE-----\n" % base64.encodebytes(odd)
     with pytest.raises(ParseError) as caught:
         parse_certificate(pem)

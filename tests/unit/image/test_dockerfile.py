@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from glassclave.errors import GlassclaveError
+from glassclave.errors import GlassclaveError, LimitError
 from glassclave.image.dockerfile import BaseImage, Dockerfile, parse_dockerfile
 
 DIGEST = "sha256:" + "5a" * 32
@@ -151,3 +151,31 @@ def test_what_is_no_dockerfile(data: bytes, code: str) -> None:
     with pytest.raises(GlassclaveError) as caught:
         parse_dockerfile(data, source="Dockerfile", build_args={})
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'FROM a\nADD "' + "a" * 1_000_000 + '" b',
+        "FROM a\nENV a=" + "${a:-" * 200_000,
+        "#a=x" + " " * 1_000_000 + "y\nFROM a",
+        "FROM a\nRUN " + "<<a " * 250_000,
+    ],
+    ids=["quoted", "variables", "directive", "heredocs"],
+)
+@pytest.mark.timeout(30)
+def test_no_text_takes_long(text: str) -> None:
+    assert bases(text) == ["a"]
+
+
+def test_variables_that_multiply_are_refused() -> None:
+    lines = [f"ENV v{n + 1}=" + f"$v{n}" * 10 for n in range(12)]
+    assert bases("\n".join(["FROM a", "ENV v0=x", *lines[:6]])) == ["a"]
+    with pytest.raises(LimitError) as caught:
+        bases("\n".join(["FROM a", "ENV v0=x", *lines]))
+    assert caught.value.code == "dockerfile.size"
+
+
+def test_a_brace_without_end_is_left_as_it_is() -> None:
+    assert bases("ARG V=1\nFROM x:${V}${V\n") == ["x:1${V"]
+    assert bases("ARG V=1\nFROM x:$V-${V}-$V\n") == ["x:1-1-1"]

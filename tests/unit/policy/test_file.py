@@ -95,3 +95,12 @@ def test_the_limits_are_the_documented_ones() -> None:
 
 def test_an_owner_of_a_managed_enterprise_has_an_underscore() -> None:
     assert load(b'repository = "ada_acme/hello"').repository == "ada_acme/hello"
+
+
+def test_a_dotted_key_takes_no_memory() -> None:
+    with pytest.raises(GlassclaveError) as caught:
+        load_policy(b"a." * 30_000 + b"a = 1", source="policy.toml")
+    assert caught.value.code == "policy.toml"
+    with pytest.raises(GlassclaveError) as caught:
+        load_policy(b"a." * 256 + b"a = 1", source="policy.toml")
+    assert caught.value.code == "field.unknown"

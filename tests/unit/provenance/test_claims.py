@@ -46,9 +46,16 @@ GOOD = {
 }
 
 
+def _san(names: list[x509.GeneralName] | bytes | None) -> x509.ExtensionType:
+    """``names`` as bytes: the DER as it stands, for what the library would not write."""
+    if isinstance(names, bytes):
+        return x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), names)
+    return x509.SubjectAlternativeName([x509.UniformResourceIdentifier(SIGNER)] if names is None else names)
+
+
 def certificate(
     extensions: dict[int, bytes],
-    names: list[x509.GeneralName] | None = None,
+    names: list[x509.GeneralName] | bytes | None = None,
     more: tuple[x509.UnrecognizedExtension, ...] = (),
 ) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
@@ -60,10 +67,7 @@ def certificate(
         .serial_number(1)
         .not_valid_before(AT)
         .not_valid_after(AT + timedelta(minutes=10))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(SIGNER)] if names is None else names),
-            critical=True,
-        )
+        .add_extension(_san(names), critical=True)
     )
     claims = (
         x509.UnrecognizedExtension(x509.ObjectIdentifier(f"{ARC}{number}"), value)
@@ -74,7 +78,7 @@ def certificate(
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
-def code_of(extensions: dict[int, bytes], names: list[x509.GeneralName] | None = None) -> str:
+def code_of(extensions: dict[int, bytes], names: list[x509.GeneralName] | bytes | None = None) -> str:
     with pytest.raises(GlassclaveError) as caught:
         parse_claims(certificate(extensions, names))
     return caught.value.code
@@ -154,6 +158,11 @@ def test_bytes_that_are_no_certificate() -> None:
     with pytest.raises(GlassclaveError) as caught:
         parse_claims(b"\x30\x03\x02\x01\x01")
     assert caught.value.code == "signature.certificate.form"
+
+
+@pytest.mark.parametrize("names", [b"\x30\x02\xa3\x00", b"\x30\x04\xa5\x02\x30\x00"], ids=["x400", "edi"])
+def test_names_that_the_library_does_not_know(names: bytes) -> None:
+    assert code_of(GOOD, names) == "signature.certificate.form"
 
 
 @pytest.mark.parametrize(
