@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.peers import PEERS, Registry, listening, peer
-from tests.pipeline.caller import ROOT, Github, fetch_wheels, lay_out, own_machine
+from tests.pipeline.caller import ROOT, Github, fetch_wheels, install, lay_out, own_machine
 
 REGISTRY_CONFIG = """\
 version: 0.1
@@ -123,9 +123,15 @@ def wheels() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def installed(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the first step of a job installs, installed once."""
+    return install(wheels, ROOT / "requirements" / "action.txt", tmp_path_factory.mktemp("runner") / "venv")
+
+
 @pytest.fixture
-def github(tmp_path: Path, wheels: Path, buildah: Path, cosign: Path, oras: Path) -> Github:
+def github(tmp_path: Path, wheels: Path, installed: Path, buildah: Path, cosign: Path, oras: Path) -> Github:
     """A repository to push to (`Github.push`), on a machine without GitHub."""
     if not own_machine():
         pytest.skip("a network and mounts of its own are needed (root, unshare)")
-    return lay_out(tmp_path, wheels)
+    return lay_out(tmp_path, wheels, installed)

@@ -48,7 +48,7 @@ VERIFY = ["glassclave", "verify", "REFERENCE", "--repo", "Acme/Hello", "--trust-
 
 
 def test_a_workflow_of_the_older_action_works_with_another_uses_line(github: Github) -> None:
-    said = github.push(workflow=github.write_workflow(WORKFLOW), uses=ACTION)
+    said = github.with_new_runners().push(workflow=github.write_workflow(WORKFLOW), uses=ACTION)
     assert said["failed"] is None
     outputs = said["outputs"]
     digest = outputs["ghcr-artifact-digest"]

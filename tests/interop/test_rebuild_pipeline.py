@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from tests.interop.peers import PEERS
 from tests.interop.test_pipeline import ACTION
 from tests.pipeline.caller import DOCKERFILE, ROOT, Github
 
@@ -20,20 +18,15 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 STAMP = 'RUN ["/busybox", "sh", "-c", "/busybox date +%s > /stamp"]\n'
 
 
-@pytest.fixture
-def folder(github: Github) -> Path:
-    """Where a repository is released and looked at again later."""
-    return github.folder
-
-
 def git(folder: Path, *words: str) -> str:
     who = ("-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main")
     command = ["git", "-C", str(folder / "workspace"), *who, *words]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def weeks(folder: Path, count: int) -> dict[str, Any]:
+def weeks(github: Github, count: int) -> dict[str, Any]:
     """Start a repository, release it as 1.2, commit something else, and let weeks go by."""
+    folder = github.folder
     git(folder, "init", "--quiet")
     git(folder, "remote", "add", "origin", "https://github.com/Acme/Hello.git")
     init = [sys.executable, "-m", "glassclave", "init", str(folder / "workspace"), "--rebuild"]
@@ -47,11 +40,7 @@ def weeks(folder: Path, count: int) -> dict[str, Any]:
     released = git(folder, "rev-parse", "HEAD")
     scenario = {"uses": ACTION, "commit": released, "weeks": count}
     (folder / "scenario.json").write_text(json.dumps(scenario), encoding="utf-8")
-    environment = {
-        "PATH": f"{PEERS / 'bin'}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "LANG": "C.UTF-8",
-    }
+    environment = dict(github.environment)
     ran = subprocess.run(
         ["unshare", "--net", "--mount", sys.executable, "-m", "tests.pipeline.weekly", folder],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
@@ -64,8 +53,8 @@ def weeks(folder: Path, count: int) -> dict[str, Any]:
     return said
 
 
-def test_an_equal_rebuild_is_signed_and_no_issue_is_opened(folder: Path) -> None:
-    said = weeks(folder, 1)
+def test_an_equal_rebuild_is_signed_and_no_issue_is_opened(github: Github) -> None:
+    said = weeks(github, 1)
     (week,) = said["weeks"]
     assert week["rebuild"]["result"] == "equal", week
     assert week["rebuild"]["reference"] == "ghcr.io/acme/hello:1.2"
@@ -79,9 +68,9 @@ def test_an_equal_rebuild_is_signed_and_no_issue_is_opened(folder: Path) -> None
     assert "Acme/Hello/.github/workflows/enclave-rebuild.yml@refs/heads/main" in finding["message"]
 
 
-def test_what_differs_becomes_one_issue_and_then_a_comment(folder: Path) -> None:
-    (folder / "workspace" / "app" / "Dockerfile").write_text(DOCKERFILE + STAMP, encoding="ascii")
-    said = weeks(folder, 2)
+def test_what_differs_becomes_one_issue_and_then_a_comment(github: Github) -> None:
+    (github.folder / "workspace" / "app" / "Dockerfile").write_text(DOCKERFILE + STAMP, encoding="ascii")
+    said = weeks(github, 2)
     for week in said["weeks"]:
         assert week["rebuild"]["result"] == "different", week
         assert week["issue"]["permissions"] == ["issues"]

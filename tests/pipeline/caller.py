@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -18,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = 'FROM scratch\nCOPY busybox page.html /\nCMD ["/busybox", "httpd", "-f"]\n'
 ANY_IMAGE = '{"default": [{"type": "insecureAcceptAnything"}]}'
 OWN_MACHINE = ["unshare", "--net", "--mount"]
+INSTALLED = "GLASSCLAVE_TEST_INSTALLED"
+"""An environment that each runner has a copy of: pip then finds all that it was to install."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,11 @@ class Github:
 
     folder: Path
     environment: Mapping[str, str]
+
+    def with_new_runners(self) -> Github:
+        """On machines where nothing is installed yet."""
+        kept = {name: value for name, value in self.environment.items() if name != INSTALLED}
+        return Github(self.folder, kept)
 
     @property
     def repository(self) -> Path:
@@ -61,17 +69,30 @@ def own_machine() -> bool:
 
 
 def fetch_wheels(requirements: Path, folder: Path) -> None:
-    """The files that hashed requirements name."""
+    """The files that hashed requirements name; not asked for again where they came before."""
+    stamp = folder / f".{requirements.name}.{hashlib.sha256(requirements.read_bytes()).hexdigest()}"
+    if stamp.exists():
+        return
     command = [
         sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
         "--require-hashes", "--only-binary", ":all:", "-r", str(requirements), "-d", str(folder),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    stamp.touch()
 
 
-def lay_out(folder: Path, wheels: Path) -> Github:
-    """A repository with a Dockerfile in ``app`` and no workflow yet."""
+def install(wheels: Path, requirements: Path, place: Path) -> Path:
+    """An environment as ``action/install.sh`` makes it, of files that are here."""
+    subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
+    pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    hashed = ["--no-deps", "--require-hashes", "--no-index", "--find-links", str(wheels)]
+    subprocess.run([*pip, *hashed, "-r", str(requirements)], check=True)
+    return place
+
+
+def lay_out(folder: Path, wheels: Path, installed: Path | None = None) -> Github:
+    """A repository with a Dockerfile in ``app`` and no workflow yet. ``installed``: what runners have."""
     app = folder / "workspace" / "app"
     app.mkdir(parents=True)
     (app / "Dockerfile").write_text(DOCKERFILE, encoding="ascii")
@@ -83,4 +104,5 @@ def lay_out(folder: Path, wheels: Path) -> Github:
     (containers / "policy.json").write_text(ANY_IMAGE, encoding="ascii")
     (folder / "wheels").symlink_to(wheels)
     environment = {"PATH": f"{PEERS / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    return Github(folder, environment | {"LANG": "C.UTF-8"})
+    ready = {} if installed is None else {INSTALLED: str(installed)}
+    return Github(folder, environment | {"LANG": "C.UTF-8"} | ready)

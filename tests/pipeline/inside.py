@@ -19,6 +19,7 @@ from typing import Any
 
 from glassclave_sandbox.services import Services
 from tests.interop.network import raise_loopback
+from tests.pipeline.caller import INSTALLED
 from tests.pipeline.ghcr import HOST, Front
 from tests.pipeline.github_api import GithubApi
 from tests.pipeline.repositories import ROOT, snapshot
@@ -34,6 +35,7 @@ STAND_INS = {
     "actions/download-artifact": "that archive, unpacked",
     "pypa/gh-action-pypi-publish": "takes wheels from a job with identity and environment",
     "the package index": "a folder with the files that hashed requirements name",
+    "what is installed": "where a test does not say otherwise, runners have it already; pip looks and agrees",
     "ghcr.io": "TLS and tokens as there, before the sandbox's registry without referrers API",
     "Sigstore": "the sandbox's, named by the input trust-config",
     "GitHub's token service": "the sandbox's",
@@ -137,6 +139,7 @@ def run_for(
         left_out=frozenset(scenario.left_out),
         jobs_left_out=frozenset(scenario.jobs_left_out),
         claims=scenario.claims,
+        installed=Path(os.environ[INSTALLED]) if INSTALLED in os.environ else None,
     )
 
 

@@ -79,6 +79,8 @@ class Run:
     """Keys of jobs of the first workflow that count as done here, without outputs."""
     claims: Mapping[str, str] = field(default_factory=dict)
     """Claims that somebody's token has otherwise."""
+    installed: Path | None = None
+    """What our first step would install, for every runner to have already."""
     outcomes: list[Outcome] = field(default_factory=list)
 
     def start(self, path: str) -> dict[str, Outcome]:
@@ -234,6 +236,9 @@ class _Level:
         workspace, temporary, home = (folder / name for name in ("workspace", "temporary", "home"))
         workspace.mkdir(parents=True)
         temporary.mkdir()
+        if run.installed is not None:
+            (temporary / "glassclave").mkdir()
+            subprocess.run(["cp", "-al", run.installed, temporary / "glassclave" / "venv"], check=True)
         shutil.copytree(run.folder / "home", home)
         record = JobRecord(9000 + number, f"{self.prefix}{described.get('name', key)}")
         run.api.jobs.append(record)
