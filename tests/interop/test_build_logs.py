@@ -82,6 +82,11 @@ def kept(world: World, monkeypatch: pytest.MonkeyPatch) -> Kept:
         monkeypatch.setenv(name, value)
     done = collect(world, LOG)
     assert done.returncode == 0, done.stderr
+    return publish_kept(world)
+
+
+def publish_kept(world: World) -> Kept:
+    """An image published with the log that was collected."""
     config = str(world.services.trust_config)
     published = world.run(
         "publish", str(world.build()), world.reference("1"), "--trust-config", config, "--json",

@@ -17,6 +17,7 @@ from glassclave.provenance.predicate import MeasurementPredicate
 from glassclave.results import Check, Status
 
 _NOBODY = "nobody states what this image measures"
+_LOST = ", although glassclave publish does: a copy may have lost it (oras cp -r keeps it)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def judge_statements(
     if case.refused:
         return ()
     if not pieces.good:
-        return _without(case, pieces, policy)
+        return _without(case, pieces, policy, layers)
     latest_first = pieces.good[::-1]
     judged = [
         (check_statement(one, policy, eif_digest=layers.eif.digest), one)
@@ -57,13 +58,14 @@ def judge_statements(
     return passing
 
 
-def _without(case: Case, pieces: Pieces, policy: Policy) -> tuple[Stated, ...] | None:
+def _without(case: Case, pieces: Pieces, policy: Policy, layers: ArtifactLayers) -> tuple[Stated, ...] | None:
     error = pieces.reason()
     if error is not None:
         case.failed("statement", error.code, error.message)
         return ()
     if policy.statement != STATEMENT_OPTIONAL:
-        case.failed("statement", UNSTATED_CODE, f"{_NOBODY}{ADVICE}--accept-unstated")
+        lost = _LOST if layers.kind is None else ""
+        case.failed("statement", UNSTATED_CODE, f"{_NOBODY}{lost}{ADVICE}--accept-unstated")
         return ()
     message = f"not checked: {_NOBODY}, and your demands accept that"
     case.checks.append(
