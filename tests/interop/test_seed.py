@@ -1,4 +1,4 @@
-"""Images made the way of the time before ours: an EIF and nitro-cli's text, pushed by oras, signed by cosign."""
+"""Images as they were made before ours: EIF and nitro-cli's text, pushed by oras, signed by cosign."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Seed:
     def push(self, files: Sequence[Path], **annotations: str) -> str:
         """Reference by digest."""
         hints = [word for name, value in annotations.items() for word in ("-a", f"{name}={value}")]
-        tag = self.world.reference("seed")
+        tag, names = self.world.reference("seed"), [path.name for path in files]
         done = subprocess.run(
-            [self.oras, "push", "--plain-http", "--format", "json", *hints, tag, *(path.name for path in files)],
+            [self.oras, "push", "--plain-http", "--format", "json", *hints, tag, *names],
             cwd=self.world.folder, env=self.environment, capture_output=True, check=True, timeout=120,
         )  # fmt: skip
         return str(json.loads(done.stdout)["reference"])
@@ -134,8 +134,8 @@ def test_what_is_pushed_wrong_is_refused_for_its_own_reason(seed: Seed) -> None:
         ([second], {}, "eif.crc"),
     ]
     found = []
-    for files, annotations, _ in cases:
-        pushed = seed.push(files, **annotations)
+    for files, hints, _ in cases:
+        pushed = seed.push(files, **hints)
         seed.sign(pushed)
         found.append(seed.world.failures(pushed, ACCEPTED)[0])
     assert found == [code for *_, code in cases]
