@@ -6,15 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.peers import PEERS, Registry, listening, peer
+from tests.interop.peers import PEERS, Registry, peer, serve_registry
 from tests.pipeline.caller import ROOT, Github, fetch_wheels, install, lay_out, own_machine
-
-REGISTRY_CONFIG = """\
-version: 0.1
-log: {{level: info, accesslog: {{disabled: false}}}}
-storage: {{filesystem: {{rootdirectory: "{storage}"}}, delete: {{enabled: true}}}}
-http: {{addr: "127.0.0.1:0"}}
-"""
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +32,12 @@ def actionlint() -> Path:
 def oras() -> Path:
     """oras 1.2 of Debian."""
     return peer("oras")
+
+
+@pytest.fixture(scope="session")
+def crane() -> Path:
+    """crane: copies tag by tag."""
+    return peer("crane", brought_by="make peers")
 
 
 @pytest.fixture(scope="session")
@@ -96,22 +95,14 @@ def peer_environment(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def docker_registry(tmp_path: Path, peer_environment: dict[str, str]) -> Iterator[Registry]:
     """Debian's docker-registry, empty, without the referrers API, for one test."""
-    program = peer("docker-registry")
-    folder = tmp_path / "docker-registry"
-    folder.mkdir()
-    configuration = folder / "config.yml"
-    configuration.write_text(REGISTRY_CONFIG.format(storage=folder / "storage"), encoding="utf-8")
-    with listening([program, "serve", configuration], folder, peer_environment) as registry:
+    with serve_registry("docker-registry", tmp_path / "docker-registry", peer_environment) as registry:
         yield registry
 
 
 @pytest.fixture
 def referrers_registry(tmp_path: Path, peer_environment: dict[str, str]) -> Iterator[Registry]:
     """go-containerregistry's registry with the referrers API, empty, for one test; it logs to `log` only."""
-    program = peer("refregistry", brought_by="make peers")
-    folder = tmp_path / "refregistry"
-    folder.mkdir()
-    with listening([program, "-address", "127.0.0.1:0"], folder, peer_environment) as registry:
+    with serve_registry("refregistry", tmp_path / "refregistry", peer_environment) as registry:
         yield registry
 
 

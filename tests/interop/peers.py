@@ -15,6 +15,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = Path(os.environ.get("GLASSCLAVE_PEERS", ROOT / ".peers"))
 START_SECONDS = 20.0
+REGISTRY_CONFIG = """\
+version: 0.1
+log: {{level: info, accesslog: {{disabled: false}}}}
+storage: {{filesystem: {{rootdirectory: "{storage}"}}, delete: {{enabled: true}}}}
+http: {{addr: "127.0.0.1:0"}}
+"""
 
 
 def peer(name: str, *, brought_by: str = "make test") -> Path:
@@ -75,3 +81,17 @@ def listening(command: list[str | Path], folder: Path, environment: dict[str, st
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait(10)
+
+
+@contextmanager
+def serve_registry(kind: str, folder: Path, environment: dict[str, str]) -> Iterator[Registry]:
+    """``docker-registry``, without the referrers API, or ``refregistry``, with it; empty."""
+    folder.mkdir()
+    if kind == "refregistry":
+        command: list[str | Path] = [peer(kind, brought_by="make peers"), "-address", "127.0.0.1:0"]
+    else:
+        configuration = folder / "config.yml"
+        configuration.write_text(REGISTRY_CONFIG.format(storage=folder / "storage"), encoding="utf-8")
+        command = [peer(kind), "serve", configuration]
+    with listening(command, folder, environment) as registry:
+        yield registry

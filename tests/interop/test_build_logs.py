@@ -96,6 +96,11 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def kept(world: World, collected: Path) -> Kept:
     shutil.copytree(collected, world.folder / "kept")
+    return publish_kept(world)
+
+
+def publish_kept(world: World) -> Kept:
+    """An image published with the log in the world's folder ``kept``."""
     config = str(world.services.trust_config)
     published = world.run(
         "publish", str(world.build()), world.reference("1"), "--trust-config", config, "--json",

@@ -49,13 +49,14 @@ def policy_of(
     signer_workflow: str | None,
     source_refs: tuple[str, ...],
     source_digest: str | None,
+    accept_unstated: bool = False,
 ) -> Policy:
     """Who must have built it. `UsageError` ``verify.policy.*``: nothing is guessed from the reference."""
     from glassclave.policy.file import MAX_SIZE, load_policy
-    from glassclave.policy.model import DEFAULT_SOURCE_REFS, Policy
+    from glassclave.policy.model import DEFAULT_SOURCE_REFS, STATEMENT_OPTIONAL, STATEMENT_REQUIRED, Policy
 
     if policy is not None:
-        if repo or signer_workflow or source_refs or source_digest:
+        if repo or signer_workflow or source_refs or source_digest or accept_unstated:
             raise UsageError(
                 "verify.policy.twice",
                 "a policy file and options that say who, at once",
@@ -73,6 +74,7 @@ def policy_of(
         signer_workflow=signer_workflow,
         source_refs=source_refs or DEFAULT_SOURCE_REFS,
         source_digest=source_digest,
+        statement=STATEMENT_OPTIONAL if accept_unstated else STATEMENT_REQUIRED,
     )
 
 

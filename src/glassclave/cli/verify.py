@@ -22,6 +22,11 @@ _LEVELS = ("provenance", "attested-at", "live-unbound", "live")
 @click.command("verify")
 @click.argument("reference", metavar="REF")
 @policy_options
+@click.option(
+    "--accept-unstated",
+    is_flag=True,
+    help="Judge an image too of which nobody states what it measures; the level is then unstated.",
+)
 @click.option("--document", metavar="FILE", help="Document of the running enclave: raw, hex or Base64.")
 @click.option("--nonce", metavar="HEX", help="The nonce that the document must hold.")
 @click.option("--historical", is_flag=True, help="Judge the document at its own time.")
@@ -35,7 +40,7 @@ _LEVELS = ("provenance", "attested-at", "live-unbound", "live")
     "--save",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="If it passes, keep image.eif and image.measurements.json there.",
+    help="If it passes, keep image.eif and, where stated, image.measurements.json there.",
 )
 @click.option("--html", "page", metavar="FILE", type=click.Path(path_type=Path), help="Write a page too.")
 @click.option("--trust-config", metavar="FILE", help="Trust this Sigstore instead of the public one.")
@@ -45,6 +50,7 @@ _LEVELS = ("provenance", "attested-at", "live-unbound", "live")
 @COLOUR_OPTION
 def command(
     reference: str,
+    accept_unstated: bool,
     document: str | None,
     nonce: str | None,
     historical: bool,
@@ -74,7 +80,7 @@ def command(
 
     if page is not None and save is not None:
         _keep_apart(page, save)
-    demanded = policy_of(**policy)
+    demanded = policy_of(**policy, accept_unstated=accept_unstated)
     judged = None
     if document is not None:
         roots = None if attestation_root is None else (root_of(attestation_root),)
@@ -99,10 +105,11 @@ def command(
     progress.close()
     verdict = outcome.verdict
     with closing(outcome):
-        if save is not None and outcome.image is not None and outcome.predicate is not None:
+        if save is not None and outcome.image is not None:
             from glassclave.provenance.predicate import predicate_json
 
-            _save(save, outcome.image, predicate_json(outcome.predicate))
+            stated = outcome.predicate
+            _save(save, outcome.image, None if stated is None else predicate_json(stated))
     if page is not None:
         from glassclave.clients.clock import now
         from glassclave.report.html import verdict_page
@@ -139,8 +146,11 @@ def _readable(data: bytes, source: str) -> bytes:
     return data
 
 
-def _save(directory: Path, image: BinaryIO, measurements: bytes) -> None:
-    """The judged bytes, not another download. No crash leaves an image beside another's measurements."""
+def _save(directory: Path, image: BinaryIO, measurements: bytes | None) -> None:
+    """The judged bytes, not another download. No crash leaves an image beside another's measurements.
+
+    An image that nobody states anything of stands alone: what was measured here is not a signed statement.
+    """
     measured = directory / "image.measurements.json"
     directory.mkdir(parents=True, exist_ok=True)
     with write_atomically(directory / "image.eif") as file:
@@ -148,5 +158,7 @@ def _save(directory: Path, image: BinaryIO, measurements: bytes) -> None:
         while piece := image.read(CHUNK_SIZE):
             file.write(piece)
         measured.unlink(missing_ok=True)
+    if measurements is None:
+        return
     with write_atomically(measured) as file:
         file.write(measurements)

@@ -162,6 +162,17 @@ class Reply:
         if announced.isdecimal() and done != int(announced):
             raise TransientError("registry.unavailable", "ended its answer early", source=self.target.shown)
 
+    def head(self, length: int) -> bytes:
+        """The first ``length`` bytes of the body, fewer where it ends before; the rest is not read."""
+        data = b""
+        while len(data) < length:
+            with outages_of(self.target):
+                part = self._raw.read1(length - len(data), decode_content=False)
+            if not part:
+                break
+            data += part
+        return data
+
     def body(self, limit: int) -> bytes:
         """The whole body, of at most ``limit`` bytes."""
         return b"".join(self.chunks(limit))

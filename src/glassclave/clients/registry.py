@@ -119,6 +119,21 @@ class Registry:
             raise other_digest(source)
         return data
 
+    def fetch_blob_head(self, ref: Reference, descriptor: Descriptor, length: int) -> bytes:
+        """See `RegistryReader`. A registry that knows no ranges is hung up on."""
+        source = f"{ref.name}@{descriptor.digest}"
+
+        def take(reply: Reply) -> bytes:
+            whole_or_part = reply.status == 200 or (
+                reply.status == 206 and reply.header("content-range").startswith("bytes 0-")
+            )
+            if not whole_or_part:
+                raise refused(reply, "the blob", source)
+            return reply.head(length)
+
+        wanted = {"Range": f"bytes=0-{length - 1}"}
+        return self._ask(ref, "GET", f"blobs/{descriptor.digest}", take, headers=wanted, follow=True)
+
     def fetch_blob_to(
         self, ref: Reference, descriptor: Descriptor, file: BinaryIO, progress: Progress
     ) -> None:

@@ -16,27 +16,24 @@ from glassclave.eif.describe import describe_measurements
 from glassclave.errors import ParseError, RefusedError
 from glassclave.flows.beside import OTHER_ATTESTATION, judge_kept_log, tell_rebuilds
 from glassclave.flows.case import Case
-from glassclave.flows.evidence import Evidence, Pieces, collect_evidence
-from glassclave.flows.measure import measure_file
-from glassclave.oci.artifact import ArtifactLayers, read_artifact
-from glassclave.oci.manifest import Descriptor, parse_manifest
+from glassclave.flows.evidence import Evidence, collect_evidence
+from glassclave.flows.find_image import find_image, read_hints
+from glassclave.flows.measure import MeasuredFile, measure_file
+from glassclave.flows.stated import Stated, adopt, failures, judge_statements, none_was_withheld
+from glassclave.oci.artifact import ArtifactLayers
 from glassclave.oci.reference import Reference
 from glassclave.oci.transport import RegistryReader
 from glassclave.policy.checks.identity import check_identity
-from glassclave.policy.checks.image import Hints, check_image
-from glassclave.policy.checks.statement import check_statement
-from glassclave.policy.model import Policy
+from glassclave.policy.checks.image import Hints, check_image, check_unstated
+from glassclave.policy.model import STATEMENT_OPTIONAL, Policy
 from glassclave.policy.verdict import RANK, Level, Verdict, reached
 from glassclave.progress import Progress
 from glassclave.provenance.claims import Claims
 from glassclave.provenance.evidence import SignatureVerifier, VerifiedSignature
-from glassclave.provenance.predicate import MeasurementPredicate
+from glassclave.provenance.predicate import Measured, MeasurementPredicate
 from glassclave.results import Check, Severity, Status
 from glassclave.streams import FileSource
 
-MAX_COMPANION = 4 << 20
-"""Bytes of a file beside the image that are read."""
-_SHORT = len("sha256:") + 12
 _NOT_JUDGED = {
     "artifact": "the reference names no enclave image",
     "signature": "there is no signature that holds",
@@ -74,7 +71,8 @@ class VerifyRequest:
 class VerifyOutcome:
     """The verdict, and what it is about (kept only where it is positive).
 
-    ``stated_by``: the certificate of the run that measured and stated ``predicate``.
+    ``predicate``: ``None`` too where nobody states it and the policy accepts that. ``stated_by``: the
+    certificate of the run that measured and stated ``predicate``.
     """
 
     verdict: Verdict
@@ -86,15 +84,6 @@ class VerifyOutcome:
         """Let go of the image."""
         if self.image is not None:
             self.image.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _Stated:
-    """A statement that passes."""
-
-    predicate: MeasurementPredicate
-    checks: tuple[Check, ...]
-    signature: VerifiedSignature
 
 
 def verify_reference(
@@ -129,39 +118,19 @@ def _judge(
     signatures: SignatureVerifier,
     progress: Progress,
 ) -> None:
-    layers = _artifact(case, request, registry)
+    layers = find_image(case, request.reference, registry)
     if layers is not None and case.digest is not None:
         evidence = collect_evidence(registry, request.reference, case.digest, signatures)
         _signature(case, evidence, request.policy)
-        stated = _statements(case, evidence.statements, request.policy, layers)
-        if stated and not _image(case, stated, request, registry, layers, progress):
-            _none_was_withheld(evidence.statements)
+        stated = judge_statements(case, evidence.statements, request.policy, layers)
+        wanted = stated is None or bool(stated)
+        if wanted and not _image(case, stated, request, registry, layers, progress):
+            none_was_withheld(evidence.statements)
         if case.measurements is not None:
             judge_kept_log(case, evidence, request.reference, request.policy, registry)
         tell_rebuilds(case, evidence, request.policy)
     _enclave(case, request.document)
     _fill(case, request.document)
-
-
-def _artifact(case: Case, request: VerifyRequest, registry: RegistryReader) -> ArtifactLayers | None:
-    stored = registry.resolve(request.reference)
-    case.digest = stored.digest
-    try:
-        layers = read_artifact(parse_manifest(stored.data, source=str(request.reference)))
-    except (ParseError, RefusedError) as error:
-        case.failed("artifact", error.code, error.message)
-        return None
-    tag, pinned = request.reference.tag, request.reference.digest is not None
-    said = (
-        ""
-        if tag is None
-        else f" (tag {tag} not read, the digest decides)"
-        if pinned
-        else f" (tag {tag} read once)"
-    )
-    # Enough digits to compare by eye; the whole digest is in the verdict.
-    case.passed("artifact", "artifact", f"{request.reference.name}@{stored.digest[:_SHORT]}{said}")
-    return layers
 
 
 def _signature(case: Case, evidence: Evidence, policy: Policy) -> None:
@@ -178,8 +147,8 @@ def _signature(case: Case, evidence: Evidence, policy: Policy) -> None:
     beside = {one.certificate_der for one in evidence.statements.good}
     best = min(pieces.good, key=lambda one: _preference(one, policy, beside))
     checks = check_identity(best.claims, policy)
-    if _failures(checks):
-        _none_was_withheld(pieces)
+    if failures(checks):
+        none_was_withheld(pieces)
     case.signature = best
     # A custom root has a name that anybody can choose: it stands in the first and in the last line.
     root = case.trust.name if case.trust.public_good else "custom trust root"
@@ -193,65 +162,13 @@ def _preference(
     one: VerifiedSignature, policy: Policy, beside: set[bytes]
 ) -> tuple[int, bool, bool, int, bytes]:
     """Fewest failures first; then by the certificate of a statement, cosign's layout, and the latest."""
-    failures = _failures(check_identity(one.claims, policy))
-    return failures, one.certificate_der not in beside, one.kind != "cosign", -one.log_index, one.payload
-
-
-def _failures(checks: Sequence[Check]) -> int:
-    return sum(check.status is not Status.PASS for check in checks)
-
-
-def _none_was_withheld(pieces: Pieces) -> None:
-    """A piece that the registry did not hand out might have been the good one: then nothing is judged."""
-    if pieces.unavailable:
-        raise pieces.unavailable[0]
-
-
-def _statements(case: Case, pieces: Pieces, policy: Policy, layers: ArtifactLayers) -> list[_Stated]:
-    """Those that pass, best first. None: a check says why, unless an earlier step did."""
-    if case.refused:
-        return []
-    if not pieces.good:
-        error = pieces.reason()
-        if error is None:
-            case.failed("statement", "statement.none", "nobody states what this image measures")
-        else:
-            case.failed("statement", error.code, error.message)
-        return []
-    latest_first = pieces.good[::-1]
-    judged = [
-        (check_statement(one, policy, eif_digest=layers.eif.digest), one)
-        for one in sorted(latest_first, key=lambda one: one.certificate_der != _certificate(case))
-    ]
-    passing = [
-        _Stated(outcome.predicate, outcome.checks, one)
-        for outcome, one in judged
-        if outcome.predicate is not None
-    ]
-    if not passing:
-        _none_was_withheld(pieces)
-        furthest = next((outcome for outcome, _ in judged if outcome.allowed), judged[0][0])
-        case.checks += furthest.checks
-    return passing
-
-
-def _adopt(case: Case, stated: _Stated) -> None:
-    """Of several statements this one goes on."""
-    case.checks += stated.checks
-    case.predicate = stated.predicate
-    case.stated_by = stated.signature
-    claims = stated.signature.claims
-    if stated.signature.certificate_der != _certificate(case):
-        case.note("statement.run.other", f"was signed by another run: {claims.run_invocation_uri or '?'}")
-
-
-def _certificate(case: Case) -> bytes:
-    return b"" if case.signature is None else case.signature.certificate_der
+    failed = failures(check_identity(one.claims, policy))
+    return failed, one.certificate_der not in beside, one.kind != "cosign", -one.log_index, one.payload
 
 
 def _image(
     case: Case,
-    stated: Sequence[_Stated],
+    stated: Sequence[Stated] | None,
     request: VerifyRequest,
     registry: RegistryReader,
     layers: ArtifactLayers,
@@ -265,40 +182,42 @@ def _image(
     try:
         file = measure_file(FileSource(case.image, name="the image"), name="the image", progress=progress)
     except (ParseError, RefusedError) as error:
-        _adopt(case, stated[0])
+        if stated:
+            adopt(case, stated[0])
         case.failed("image", error.code, error.message)
         return True
-    found = file.measured
-    hints = Hints(
-        annotations=layers.pcr_hints,
-        measurements=_beside(registry, request.reference, layers.measurements),
-        described=_beside(registry, request.reference, layers.describe),
-        measured_as=describe_measurements(found.measurements),
-    )
-    judged = [(check_image(one.predicate, found, hints), one) for one in stated]
-    checks, best = next((pair for pair in judged if not _failures(pair[0])), judged[0])
-    _adopt(case, best)
+    measured_as = describe_measurements(file.measured.measurements)
+    hints = read_hints(case, registry, request.reference, layers, measured_as)
+    checks = _compared(case, stated, file.measured, hints)
     case.checks += checks
-    if _failures(checks):
+    if failures(checks):
         return False
-    case.measurements = found.measurements
+    _accept(case, file)
+    return True
+
+
+def _compared(
+    case: Case, stated: Sequence[Stated] | None, found: Measured, hints: Hints
+) -> tuple[Check, ...]:
+    """With the statement that the image bears out, if any does."""
+    if stated is None:
+        return check_unstated(found, hints)
+    judged = [(check_image(one.predicate, found, hints), one) for one in stated]
+    checks, best = next((pair for pair in judged if not failures(pair[0])), judged[0])
+    adopt(case, best)
+    return checks
+
+
+def _accept(case: Case, file: MeasuredFile) -> None:
+    """The image is what it is said to be."""
+    case.measurements = file.measured.measurements
     case.findings += file.findings
-    if lookup_pcr1(found.measurements.pcr1.hex()) is None:
+    if lookup_pcr1(file.measured.measurements.pcr1.hex()) is None:
         case.note(
             "image.bootstrap.unknown",
             "nobody whom this program knows made the kernel and init of this image (PCR1)",
             Severity.WARNING,
         )
-    return True
-
-
-def _beside(registry: RegistryReader, reference: Reference, layer: Descriptor | None) -> bytes | None:
-    """A small file of the artifact; what is too large to be one of ours says nothing right."""
-    if layer is None:
-        return None
-    if layer.size > MAX_COMPANION:
-        return b""
-    return registry.fetch_small_blob(reference, layer, MAX_COMPANION)
 
 
 def _enclave(case: Case, document: Document | None) -> None:
@@ -337,7 +256,9 @@ def _verdict(case: Case, request: VerifyRequest) -> Verdict:
         level = Level.NONE  # the document's own judgement decides, not the number of its lines
     else:
         level = reached(tuple(case.checks), shown)
-    required = request.required or shown or Level.PROVENANCE
+    # Whoever accepts less asks for less; what a document fails to show still takes every level away.
+    least = Level.UNSTATED if request.policy.statement == STATEMENT_OPTIONAL else shown or Level.PROVENANCE
+    required = request.required or least
     return Verdict(
         level=level,
         required=required,

@@ -73,12 +73,17 @@ class ArtifactPlan:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactLayers:
-    """The layers of an artifact of ours. ``pcr_hints`` holds the annotations as they stand, unchecked."""
+    """The layers of an artifact. ``pcr_hints`` holds the annotations as they stand, unchecked.
+
+    ``kind``: whose it is where it is not ours, and ``others`` is then all that stands beside the image.
+    """
 
     eif: Descriptor
     measurements: Descriptor | None
     describe: Descriptor | None
     pcr_hints: Mapping[int, str]
+    kind: str | None = None
+    others: tuple[Descriptor, ...] = ()
 
 
 def plan_artifact(
@@ -114,11 +119,10 @@ def read_artifact(manifest: Manifest) -> ArtifactLayers:
     Raises `RefusedError` ``artifact.type`` (another kind of artifact), ``artifact.eif.none``,
     ``artifact.eif.several``, ``artifact.layer.several`` (which of two would be judged is open).
     """
-    if manifest.artifact_type != ARTIFACT_TYPE:
-        kind = manifest.artifact_type or manifest.config.media_type
+    if not is_ours(manifest):
         raise RefusedError(
             "artifact.type",
-            f"is no enclave image of ours but {escape_untrusted(kind, limit=120)}",
+            f"is no enclave image of ours but {kind_of(manifest)}",
             field="artifactType",
             hint=f"artifacts of `glassclave publish` have artifactType {ARTIFACT_TYPE}",
         )
@@ -126,17 +130,31 @@ def read_artifact(manifest: Manifest) -> ArtifactLayers:
     if len(images) != 1:
         code = "artifact.eif.several" if images else "artifact.eif.none"
         raise RefusedError(code, f"has {len(images)} EIF layers, exactly one is needed", field="layers")
-    hints = {
-        int(found[1]): text
-        for name, text in manifest.annotations.items()
-        if (found := _HINT.match(name)) is not None
-    }
     return ArtifactLayers(
         eif=images[0],
         measurements=_at_most_one(manifest, MEASUREMENTS_MEDIA_TYPE),
         describe=_at_most_one(manifest, DESCRIBE_MEDIA_TYPE),
-        pcr_hints=hints,
+        pcr_hints=pcr_hints(manifest),
     )
+
+
+def is_ours(manifest: Manifest) -> bool:
+    """Whether it says of itself that `glassclave publish` wrote it."""
+    return manifest.artifact_type == ARTIFACT_TYPE
+
+
+def kind_of(manifest: Manifest) -> str:
+    """What it says it is, escaped."""
+    return escape_untrusted(manifest.artifact_type or manifest.config.media_type, limit=120)
+
+
+def pcr_hints(manifest: Manifest) -> dict[int, str]:
+    """PCR number to text of the annotations, as they stand."""
+    return {
+        int(found[1]): text
+        for name, text in manifest.annotations.items()
+        if (found := _HINT.match(name)) is not None
+    }
 
 
 def _small(media_type: str, data: bytes, title: str) -> PlannedBlob:

@@ -50,6 +50,13 @@ class RegistryReader(Protocol):
         """A blob of exactly the descriptor's size (at most ``limit`` bytes) and digest."""
         ...
 
+    def fetch_blob_head(self, ref: Reference, descriptor: Descriptor, length: int) -> bytes:
+        """The first ``length`` bytes of a blob (fewer where it has fewer), no more of it fetched.
+
+        Nothing holds them to the digest: they may say what to fetch, and nothing else.
+        """
+        ...
+
     def fetch_blob_to(
         self, ref: Reference, descriptor: Descriptor, file: BinaryIO, progress: Progress
     ) -> None:

@@ -13,6 +13,7 @@ from glassclave.policy.model import (
     GITHUB_ISSUER,
     LOG_STATED,
     PUBLIC,
+    STATEMENT_REQUIRED,
     Policy,
 )
 
@@ -29,6 +30,7 @@ KEYS = (
     "runner-environment",
     "visibility",
     "build-log",
+    "statement",
 )
 _MAX_ENTRIES = 64
 _MAX_DOTS = 256
@@ -57,6 +59,7 @@ def load_policy(data: bytes, *, source: str) -> Policy:
         runner_environment=_unless_any(_text(fields, "runner-environment", GITHUB_HOSTED)),
         visibility=_unless_any(_text(fields, "visibility", PUBLIC)),
         build_log=_text(fields, "build-log", LOG_STATED),
+        statement=_text(fields, "statement", STATEMENT_REQUIRED),
     )
 
 

@@ -13,6 +13,9 @@ DEFAULT_TRIGGERS = ("push", "release", "workflow_dispatch", "schedule")
 GITHUB_HOSTED = "github-hosted"
 PUBLIC = "public"
 LOG_STATED, LOG_REQUIRED, LOG_ANY = "stated", "required", "any"
+STATEMENT_REQUIRED, STATEMENT_OPTIONAL = "required", "optional"
+STATEMENT_DEMANDS = (STATEMENT_REQUIRED, STATEMENT_OPTIONAL)
+"""Of the statement of measurements: must be there, or may be missing (never: may be wrong)."""
 LOG_DEMANDS = (LOG_STATED, LOG_REQUIRED, LOG_ANY)
 """Of the build's log: kept where one was signed, signed and kept, or not looked at."""
 
@@ -30,6 +33,7 @@ class Policy:
     ``source_refs``; ``None`` takes any workflow of the repository itself.
     ``source_refs``: patterns whose ``*`` does not cross ``/``. ``source_digest``: one commit, or ``None``.
     ``runner_environment``, ``visibility``: ``None`` takes any. ``build_log``: one of `LOG_DEMANDS`.
+    ``statement``: one of `STATEMENT_DEMANDS`.
     """
 
     repository: str
@@ -41,6 +45,7 @@ class Policy:
     runner_environment: str | None = GITHUB_HOSTED
     visibility: str | None = PUBLIC
     build_log: str = LOG_STATED
+    statement: str = STATEMENT_REQUIRED
 
     def __post_init__(self) -> None:
         if _REPOSITORY.match(self.repository) is None:
@@ -60,11 +65,9 @@ class Policy:
         if self.source_digest is not None and _COMMIT.match(self.source_digest) is None:
             raise UsageError("policy.source-digest", "is no whole commit id", field=self.source_digest[:80])
         if self.build_log not in LOG_DEMANDS:
-            raise UsageError(
-                "policy.build-log",
-                f"must be one of {', '.join(LOG_DEMANDS)}",
-                field=self.build_log[:80],
-            )
+            raise _not_one_of("policy.build-log", self.build_log, LOG_DEMANDS)
+        if self.statement not in STATEMENT_DEMANDS:
+            raise _not_one_of("policy.statement", self.statement, STATEMENT_DEMANDS)
         workflow = self.signer_workflow
         if workflow is not None:
             path, at, ref = workflow.partition("@")
@@ -92,6 +95,10 @@ class Policy:
                 field=self.signer_workflow[:120],
             )
         return "/".join(parts[:2]), parts[2]
+
+
+def _not_one_of(code: str, value: str, allowed: tuple[str, ...]) -> UsageError:
+    return UsageError(code, f"must be one of {', '.join(allowed)}", field=value[:80])
 
 
 def same_repository(left: str, right: str) -> bool:

@@ -20,6 +20,7 @@ class Level(StrEnum):
     """How much was shown, least first. Every level includes the ones before it, as far as they compare."""
 
     NONE = "none"
+    UNSTATED = "unstated"
     PROVENANCE = "provenance"
     ATTESTED_AT = "attested-at"
     LIVE_UNBOUND = "live-unbound"
@@ -29,6 +30,8 @@ class Level(StrEnum):
 RANK = {level: rank for rank, level in enumerate(Level)}
 PROVENANCE_STEPS = ("artifact", "signature", "identity", "statement", "image")
 ENCLAVE_STEP = "enclave"
+UNSTATED_CODE = "statement.none"
+"""Of the statement's check: failed, or not made because the policy accepts that there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,8 @@ def reached(checks: tuple[Check, ...], document: Level | None) -> Level:
     """The level that ``checks`` show. ``document``: the level that a document was given for.
 
     A level needs every step of its own to have been taken and none to have failed; a failure anywhere means
-    that nothing is stated.
+    that nothing is stated. Without a statement, where the policy accepts that, it is `Level.UNSTATED` and
+    never more: what a document shows beside it has its own checks, and the levels' names stay what they mean.
     """
     if any(check.status is Status.FAIL for check in checks):
         return Level.NONE
@@ -78,12 +82,21 @@ def reached(checks: tuple[Check, ...], document: Level | None) -> Level:
         step: [check.status for check in checks if check.step == step]
         for step in (*PROVENANCE_STEPS, ENCLAVE_STEP)
     }
-    if not all(_whole(outcome[step]) for step in PROVENANCE_STEPS):
+    unstated = any(_accepted_missing(check) for check in checks)
+    needed = [step for step in PROVENANCE_STEPS if not (unstated and step == "statement")]
+    if not all(_whole(outcome[step]) for step in needed):
         return Level.NONE
+    if unstated:
+        judged = document is None or Status.PASS in outcome[ENCLAVE_STEP]
+        return Level.UNSTATED if judged and len(outcome["statement"]) == 1 else Level.NONE
     if document is None:
         return Level.PROVENANCE
     # An appraisal names registers that nobody asked about as not compared; what it requires it fails.
     return document if Status.PASS in outcome[ENCLAVE_STEP] else Level.NONE
+
+
+def _accepted_missing(check: Check) -> bool:
+    return check.code == UNSTATED_CODE and check.status is Status.NOT_CHECKED
 
 
 def _whole(statuses: list[Status]) -> bool:

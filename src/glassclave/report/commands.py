@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC
 
 from glassclave.attestation.expectation import Live
-from glassclave.policy.model import DEFAULT_SOURCE_REFS, Policy
+from glassclave.policy.model import DEFAULT_SOURCE_REFS, STATEMENT_OPTIONAL, Policy
 from glassclave.policy.verdict import Level, Verdict
 from glassclave.report.verdict import untagged
 from glassclave.results import Status
@@ -62,7 +62,10 @@ def _demands(policy: Policy) -> list[str]:
         signer_workflow=policy.signer_workflow,
         source_refs=policy.source_refs,
         source_digest=policy.source_digest,
+        statement=policy.statement,
     )
+    if policy.statement == STATEMENT_OPTIONAL:
+        words.append("--accept-unstated")
     return words if asked == policy else ["--policy", "POLICY.toml"]
 
 
@@ -77,6 +80,8 @@ def _document(verdict: Verdict) -> list[str]:
         asked = ["--nonce", mode.nonce.hex()] if isinstance(mode, Live) else ["--historical"]
         root = [] if verdict.attestation_root is None else ["--attestation-root", "ROOT.pem"]
         words = ["--document", "DOCUMENT", *asked, *at, *root]
+    if verdict.policy.statement == STATEMENT_OPTIONAL:
+        usual = Level.UNSTATED
     return words if verdict.required is usual else [*words, "--require", verdict.required.value]
 
 

@@ -171,6 +171,10 @@ def _meaning(verdict: Verdict) -> str:
         "Whoever holds the hardware root that was chosen confirmed" if own else "The hardware confirmed"
     )
     texts = {
+        Level.UNSTATED: (
+            "The image file was fetched and measured here, and the workflow named below signed it. Nobody"
+            " states what it measures, so there was no signed statement to compare it with."
+        ),
         Level.PROVENANCE: (
             "The image file was fetched and measured here, and it is the one that the workflow named below"
             " built and signed. Whether a running service uses it was not part of the question."
@@ -256,19 +260,23 @@ def _inside(verdict: Verdict) -> str:
         return "Not what was signed: the image file was measured here, and a check of it failed."
     if verdict.measurements is None:
         return "Not looked at: an earlier check failed."
+    unstated = verdict.predicate is None
+    compared = "; nobody states what they should be" if unstated else " and equal what the workflow signed"
     return (
         "A small operating system and one application. PCRs are fingerprints that the hardware computes when"
         " it starts an image: PCR0 is that of the whole image, PCR1 of kernel and start program, PCR2 of the"
-        " application. They were computed here from the file and equal what the workflow signed."
+        f" application. They were computed here from the file{compared}."
     )
 
 
 def _content(verdict: Verdict) -> Iterator[Row]:
     predicate = verdict.predicate
-    if verdict.measurements is None or predicate is None:
+    if verdict.measurements is None:
         return
     for index, value in verdict.measurements.by_index().items():
         yield Row(f"PCR{index}", value.hex(), exact=True)
+    if predicate is None:
+        return
     size = predicate.measured.eif.size
     yield Row("Image file", f"{megabytes(size)} for {predicate.measured.architecture}")
     yield from _claimed(predicate)

@@ -183,7 +183,10 @@ def level_sentence(verdict: Verdict) -> str:
         return f"REFUSED: {refusal(verdict, failed)} [{failed.code}]. Nothing was saved."
     if not verdict.passed:
         asked, shown = verdict.required.value, verdict.level.value
-        return f"NOT REACHED: {asked} was asked for, {shown} was shown. {_MISSING[verdict.required]}"
+        takes = _MISSING[Level.PROVENANCE if verdict.level is Level.UNSTATED else verdict.required]
+        return f"NOT REACHED: {asked} was asked for, {shown} was shown. {takes}"
+    if verdict.level is Level.UNSTATED:
+        return _unstated(verdict)
     built = _built_by(verdict)
     if verdict.level is Level.ATTESTED_AT:
         at = verdict.attested_at
@@ -196,9 +199,23 @@ def level_sentence(verdict: Verdict) -> str:
     return f"PROVENANCE: {built}; no running enclave was checked."
 
 
+def _unstated(verdict: Verdict) -> str:
+    """A level that no document raises: it is said what the document showed, and not under a level's name."""
+    signed = _built_by(verdict).replace("built", "signed", 1)
+    appraisal = verdict.appraisal
+    if appraisal is None:
+        ran = "No running enclave was checked"
+    elif isinstance(appraisal.mode, Live):
+        ran = f"An enclave with this image answered our question{_when(verdict)}"
+    else:
+        ran = f"An enclave with this image existed at {verdict.attested_at}"
+    return f"UNSTATED: {signed}; nobody states what it measures, that was computed here alone. {ran}."
+
+
 _MISSING = {
     Level.NONE: "",
-    Level.PROVENANCE: "",
+    Level.UNSTATED: "",
+    Level.PROVENANCE: "It takes a statement of what the image measures; glassclave publish signs one.",
     Level.ATTESTED_AT: "It takes a document judged at its own time: --document FILE --historical.",
     Level.LIVE_UNBOUND: "It takes a document with a nonce of yours: --document FILE --nonce HEX.",
     Level.LIVE: "It takes a connection to the enclave, which this version cannot make.",
@@ -294,6 +311,7 @@ def _policy_record(policy: Policy) -> dict[str, object]:
         "runner-environment": policy.runner_environment,
         "visibility": policy.visibility,
         "build-log": policy.build_log,
+        "statement": policy.statement,
     }
 
 

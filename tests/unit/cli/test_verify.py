@@ -71,6 +71,8 @@ def test_a_policy_file_stands_alone(capsys: pytest.CaptureFixture[str], tmp_path
     path.write_text('repository = "acme/hello"\n', encoding="ascii")
     status, out, _ = ask(capsys, *ASKED, "--policy", str(path), "--json")
     assert (status, json.loads(out)["error"]["code"]) == (2, "verify.policy.twice")
+    status, out, _ = ask(capsys, REFERENCE, "--policy", str(path), "--accept-unstated", "--json")
+    assert (status, json.loads(out)["error"]["code"]) == (2, "verify.policy.twice")
     path.write_text('repositroy = "acme/hello"\n', encoding="ascii")
     status, out, _ = ask(capsys, REFERENCE, "--policy", str(path), "--json")
     error = json.loads(out)["error"]

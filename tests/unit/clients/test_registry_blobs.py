@@ -34,6 +34,30 @@ def test_a_small_blob_is_exactly_what_its_descriptor_says(
     assert code_of(lambda: registry.fetch_small_blob(ref, descriptor(data), 5)) == "registry.digest"
 
 
+def test_of_a_blob_only_the_beginning_is_asked_for(
+    server: RegistryServer, registry: RegistryWriter, ref: Reference
+) -> None:
+    """A registry that knows no ranges (this one) sends all, and is hung up on."""
+    assert registry.fetch_blob_head(ref, descriptor(BLOB), 4) == BLOB[:4]
+    assert server.requests[-1].headers["range"] == "bytes=0-3"
+    server.override = lambda request: Answer(206, BLOB[:4], {"Content-Range": f"bytes 0-3/{len(BLOB)}"})
+    assert registry.fetch_blob_head(ref, descriptor(BLOB), 4) == BLOB[:4]
+    server.override = lambda request: Answer(206, BLOB[4:8], {"Content-Range": f"bytes 4-7/{len(BLOB)}"})
+    assert code_of(lambda: registry.fetch_blob_head(ref, descriptor(BLOB), 4)) == "registry.answer"
+    server.override = lambda request: None
+    server.add_blob(b"xy")
+    assert registry.fetch_blob_head(ref, descriptor(b"xy"), 4) == b"xy"
+    assert code_of(lambda: registry.fetch_blob_head(ref, descriptor(b"gone"), 4)) == "registry.not-found"
+
+
+@pytest.mark.parametrize("status", [401, 403, 500, 503])
+def test_a_beginning_that_is_refused_is_an_error(
+    server: RegistryServer, registry: RegistryWriter, ref: Reference, status: int
+) -> None:
+    server.override = lambda request: failure(status, "DENIED")
+    assert code_of(lambda: registry.fetch_blob_head(ref, descriptor(BLOB), 4)).startswith("registry.")
+
+
 def test_a_large_blob_is_streamed_into_a_file(registry: RegistryWriter, ref: Reference) -> None:
     file = BytesIO()
     file.write(b"before")

@@ -88,13 +88,17 @@ IMAGE = write()[0]
 
 @dataclass
 class MemoryRegistry:
-    """`RegistryReader`. ``lost``: digests and tags that it lists and does not hand out."""
+    """`RegistryReader`. ``lost``: digests and tags that it lists and does not hand out.
+
+    ``heads``: first bytes of blobs where it lies about them.
+    """
 
     manifests: dict[str, StoredManifest] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
     referrers: list[Descriptor] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
+    heads: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
     def put_manifest(self, data: bytes, tag: str | None = None) -> str:
@@ -133,6 +137,10 @@ class MemoryRegistry:
         if descriptor.size > limit:
             raise LimitError("registry.blob.size", f"has {descriptor.size} bytes, at most {limit} are read")
         return self.blobs[descriptor.digest]
+
+    def fetch_blob_head(self, ref: Reference, descriptor: Descriptor, length: int) -> bytes:
+        self._hand_out(f"{descriptor.digest}[:{length}]")
+        return self.heads.get(descriptor.digest, self.blobs[descriptor.digest])[:length]
 
     def fetch_blob_to(
         self, ref: Reference, descriptor: Descriptor, file: BinaryIO, progress: Progress
@@ -315,7 +323,7 @@ class Published:
             outcome.close()
         return outcome
 
-    def failures(self, **options: Policy) -> list[str]:
+    def failures(self, **options: Policy | Document) -> list[str]:
         """Codes of the failed checks of a refusal."""
         outcome = self.verify(**options)  # type: ignore[arg-type]
         assert outcome.image is None

@@ -294,7 +294,7 @@ def test_statements_are_judged_by_themselves(state: Callable[[Published], None],
 @pytest.mark.parametrize(
     ("bend", "code"),
     [
-        (lambda document: document.update(artifactType="a/b"), "artifact.type"),
+        (lambda document: document.update(artifactType="a/b", layers=[]), "artifact.eif.none"),
         (lambda document: document["layers"].pop(0), "artifact.eif.none"),
         (lambda document: document["layers"].append(document["layers"][0]), "artifact.eif.several"),
         (lambda document: document["layers"].append(document["layers"][1]), "artifact.layer.several"),

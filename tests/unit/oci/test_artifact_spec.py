@@ -12,8 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from glassclave.clients.registry import MAX_PAGES
+from glassclave.flows.find_image import MAX_COMPANION
 from glassclave.flows.publish import MAX_MEASUREMENTS
-from glassclave.flows.verify import MAX_COMPANION
 from glassclave.oci.artifact import BlobInfo, Titles, plan_artifact, read_artifact
 from glassclave.oci.manifest import MAX_ENTRIES, MAX_MANIFEST, compact_json, parse_manifest
 from glassclave.oci.referrers import MAX_BUNDLE, MAX_REFERRER_MANIFEST, MAX_REFERRERS

@@ -17,6 +17,7 @@ source-digest = "0123456789abcdef0123456789abcdef01234567"
 triggers = ["push"]
 runner-environment = "self-hosted"
 visibility = "any"
+statement = "optional"
 """
 
 
@@ -34,6 +35,7 @@ def test_every_key_is_taken() -> None:
         triggers=("push",),
         runner_environment="self-hosted",
         visibility=None,
+        statement="optional",
     )
 
 
@@ -42,6 +44,7 @@ def test_what_is_left_out_has_the_default_of_the_command_line() -> None:
     assert policy == Policy(repository="acme/hello")
     assert (policy.source_refs, policy.triggers) == (DEFAULT_SOURCE_REFS, DEFAULT_TRIGGERS)
     assert (policy.runner_environment, policy.visibility) == ("github-hosted", "public")
+    assert policy.statement == "required"
 
 
 @pytest.mark.parametrize(
@@ -60,6 +63,9 @@ def test_what_is_left_out_has_the_default_of_the_command_line() -> None:
         (b'repository = "acme/hello"\nsource-refs = [""]', "policy.empty"),
         (b'repository = "acme/hello"\ntriggers = []', "policy.empty"),
         (b'repository = "acme/hello"\nissuer = ""', "policy.empty"),
+        (b'repository = "acme/hello"\nstatement = "any"', "policy.statement"),
+        (b'repository = "acme/hello"\nstatement = true', "field.type"),
+        (b'repository = "acme/hello"\naccept-unstated = true', "field.unknown"),
         (b'repository = "hello"', "policy.repository"),
         (b'repository = "https://github.com/acme/hello"', "policy.repository"),
         (b'repository = "acme/hello"\nsource-digest = "0123456"', "policy.source-digest"),

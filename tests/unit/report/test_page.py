@@ -16,6 +16,7 @@ from glassclave.report.page import Page, page_of
 from tests.unit.attestation.forge import NONCE, NOW, ROOT
 from tests.unit.eif.images import write
 from tests.unit.flows.published import COMMIT, CUSTOM, EVIL, GOOD, MemorySigstore, Published, whole
+from tests.unit.flows.seed import ACCEPTING, Seed
 from tests.unit.flows.test_verify_levels import LIVE, document
 
 REPO = "https://github.com/acme/hello"
@@ -138,6 +139,24 @@ def test_green_is_for_provenance_when_nothing_more_was_asked(
     # As if AWS's root had signed: nobody else's colour is green at all.
     assert page_of(replace(verdict, attestation_root=None), at=NOW).band == band
     assert page_of(replace(verdict, trust=CUSTOM), at=NOW).band == "warn"
+
+
+def test_an_unstated_image_is_amber_and_said_to_be_compared_with_nothing_signed() -> None:
+    published = Seed()
+    published.sign()
+    for judged, words in ((None, []), (document(LIVE), ["--document"])):
+        page = page_of(published.verify(policy=ACCEPTING, document=judged).verdict, at=NOW)
+        assert page.band == "warn"
+        assert page.title.startswith("unstated: ")
+        assert "Nobody states what it measures" in page.meaning
+        assert "equal what the workflow signed" not in page.inside
+        assert [row.name for row in page.content] == ["PCR0", "PCR1", "PCR2"]
+        asked = commands(page)[0].split()
+        assert asked[3:6] == ["--repo", "acme/hello", "--accept-unstated"]
+        assert [word for word in asked if word in ("--document", "--require", "--policy")] == words
+    stated = page_of(whole().verify(policy=ACCEPTING).verdict, at=NOW)
+    assert stated.band == "warn", "less was asked for than could have been"
+    assert "equal what the workflow signed" in stated.inside
 
 
 def test_the_roots_are_named_once_and_the_warning_comes_first() -> None:

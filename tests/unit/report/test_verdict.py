@@ -131,7 +131,10 @@ def test_what_differs_from_the_usual_is_on_the_line_of_the_signer() -> None:
 
 
 def test_what_is_not_judged_says_why() -> None:
-    unsigned, other = Published(), Published(bend=lambda document: document.update(artifactType="a/b"))
+    unsigned, other = (
+        Published(),
+        Published(bend=lambda document: document.update(artifactType="a/b", layers=[])),
+    )
     assert "– identity    not judged: there is no signature that holds" in lines(unsigned.verify().verdict)
     assert "– image       not judged: the reference names no enclave image" in lines(other.verify().verdict)
     unsigned.sign()

@@ -21,6 +21,7 @@ from glassclave.report.records import json_text
 from glassclave.report.verdict import verdict_record
 from glassclave.results import Status
 from tests.unit.flows.published import CUSTOM, EVIL, MemorySigstore, Published, whole
+from tests.unit.flows.seed import ACCEPTING, Seed
 from tests.unit.flows.test_verify_levels import LIVE, document
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -33,10 +34,13 @@ JUDGING = (
     "flows/verify.py",
     "flows/evidence.py",
     "flows/beside.py",
+    "flows/find_image.py",
+    "flows/stated.py",
     "flows/log_referrer.py",
     "clients/sigstore_keys.py",
     "clients/sigstore_verifier.py",
     "oci/artifact.py",
+    "oci/foreign.py",
     "provenance/claims.py",
     "provenance/cosign.py",
     "provenance/statement.py",
@@ -60,7 +64,14 @@ def by_another() -> Verdict:
     return published.verify().verdict
 
 
+def unstated() -> Verdict:
+    published = Seed()
+    published.sign()
+    return published.verify(policy=ACCEPTING).verdict
+
+
 VERDICTS = {
+    "unstated": unstated(),
     "provenance": whole().verify().verdict,
     "live": whole().verify(document=document(LIVE)).verdict,
     "historical": whole().verify(document=document(Historical())).verdict,

@@ -21,12 +21,38 @@ class Hints:
 
     ``annotations``: PCR number to the manifest's text. ``measurements``, ``described``: the files beside the
     image, ``None`` where the artifact has none. ``measured_as``: the ``Measurements`` of a right description.
+    ``infos``: ``Measurements`` of the descriptions in an artifact that is not ours.
     """
 
     annotations: Mapping[int, str]
     measurements: bytes | None
     described: bytes | None
     measured_as: Mapping[str, str]
+    infos: tuple[Mapping[str, object], ...] = ()
+
+
+def check_unstated(found: Measured, hints: Hints) -> tuple[Check, ...]:
+    """The image where nobody states what it measures: all there is to compare with are the hints.
+
+    They are signed with the manifest, so a wrong one is a reason to refuse; a right one is no statement.
+    """
+    failed = tuple(_hints(None, found, hints))
+    if failed:
+        return failed
+    names = ", ".join(f"PCR{index}" for index in found.measurements.by_index())
+    annotated = ", ".join(f"PCR{index}" for index in sorted(hints.annotations))
+    files = len(hints.infos) + sum(one is not None for one in (hints.measurements, hints.described))
+    agreeing = [f"the manifest's {annotated}"] if annotated else []
+    agreeing += [f"{files} file{'' if files == 1 else 's'} beside it"] if files else []
+    said = f"agrees with {' and '.join(agreeing)}" if agreeing else "nothing beside it says what it measures"
+    message = f"{megabytes(found.eif.size)}, {names} measured here; {said}"
+    return (Check(step=STEP, code=STEP, status=Status.PASS, message=message),)
+
+
+def read_info(data: bytes) -> Mapping[str, object] | None:
+    """The ``Measurements`` in what nitro-cli printed, with its messages or without; ``None``: no such."""
+    begin, end = data.find(b"{"), data.rfind(b"}")
+    return None if begin < 0 else _described(data[begin : end + 1])
 
 
 def check_image(stated: MeasurementPredicate, found: Measured, hints: Hints) -> tuple[Check, ...]:
@@ -95,25 +121,29 @@ def _shown(sections: tuple[SectionDigest, ...]) -> str:
     return ", ".join(f"{one.type} {one.size} {one.sha384.hex()[:12]}" for one in sections)
 
 
-def _hints(stated: MeasurementPredicate, found: Measured, hints: Hints) -> Iterator[Check]:
+def _hints(stated: MeasurementPredicate | None, found: Measured, hints: Hints) -> Iterator[Check]:
     values = found.measurements.by_index()
     for index, text in sorted(hints.annotations.items()):
-        right = values[index].hex() if index in values else "none"
-        if text != right:
+        value = values[index].hex() if index in values else "none"
+        if text != value:
             message = f"the manifest's PCR{index} annotation is not what the image measures"
-            yield _failed("image.annotation.mismatch", message, right, text[:200])
+            yield _failed("image.annotation.mismatch", message, value, text[:200])
     if hints.measurements is not None and not _says_the_same(hints.measurements, stated, found):
         yield _failed("image.measurements.mismatch", "the measurements file beside the image says otherwise")
-    if hints.described is not None and _described(hints.described) != _without_hash(hints.measured_as):
+    right = _without_hash(hints.measured_as)
+    described = () if hints.described is None else (_described(hints.described),)
+    if any(one != right for one in (*described, *hints.infos)):
         yield _failed("image.describe.mismatch", "the description beside the image says otherwise")
 
 
-def _says_the_same(data: bytes, stated: MeasurementPredicate, found: Measured) -> bool:
+def _says_the_same(data: bytes, stated: MeasurementPredicate | None, found: Measured) -> bool:
     """Source and log are filled in when the statement is signed: `build` need not have known them."""
     try:
         written = parse_predicate(data, source="measurements file")
     except ParseError:
         return False
+    if stated is None:
+        return written.measured == found
     source, log = written.claimed.source, written.claimed.build_log
     claimed = replace(stated.claimed, source=source, build_log=log)
     return (
