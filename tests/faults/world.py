@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
@@ -29,6 +30,10 @@ PATIENCE = 2.0
 BOUND = 200.0
 """Seconds that no run may take; the tables say less where less is promised."""
 _NUMBERS = count(1)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -241,9 +246,9 @@ class Round:
 
 
 @contextmanager
-def living_world(folder: Path) -> Iterator[World]:
-    """Services and a small image."""
-    with Services(folder / "state") as services:
+def living_world(folder: Path, *, clock: Callable[[], datetime] = _now) -> Iterator[World]:
+    """Services that go by ``clock``, and a small image."""
+    with Services(folder / "state", clock=clock) as services:
         root = folder / "root"
         root.mkdir()
         (root / "program").write_text("x")
