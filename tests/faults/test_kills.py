@@ -6,18 +6,22 @@ import hashlib
 import os
 import random
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.faults.proxy import Asked, Exchange, Fault
-from tests.faults.world import Round, World
+from tests.faults.sweep import Pool
+from tests.faults.world import Round, Runner, World, run_child
 
 pytestmark = pytest.mark.interop
 
@@ -86,7 +90,8 @@ class Bench:
         """Build, killed after so long; then once more. Whether it was killed, and what stood there then."""
         self.clear()
         if replaces:
-            self.build("old")
+            for path in (self.folder / "kept").iterdir():
+                shutil.copy(path, self.output.parent)
         was_killed = killed_after(seconds, self.words("new"), dict(os.environ))
         before = self.old if replaces else (None, None)
         # No measurements beside an image: the next build writes both. Never those of another image.
@@ -110,6 +115,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     made = Bench(folder, (None, None), (None, None), 0.0)
     made.build("old")
     made.old = made.state()
+    shutil.copytree(made.output.parent, folder / "kept")
     made.seconds = made.build("new")
     made.wanted = made.state()
     return made
@@ -146,14 +152,14 @@ def start_publish(one: Round) -> subprocess.Popen[bytes]:
     )
 
 
-def judge_after_kill(one: Round) -> str:
+def judge_after_kill(one: Round, runner: Runner = run_child) -> str:
     """What the tag names; and that publishing again succeeds."""
     named = one.tag()
     assert named in (None, one.world.old) or one.is_signed(str(named)), f"the tag names {named}"
     one.mend()
-    again = one.publish()
+    again = one.publish(runner)
     assert again.status == 0, again.stdout + again.stderr
-    judged = one.verify()
+    judged = one.verify(runner=runner)
     assert judged.status == 0, judged.stdout
     return "before" if named in (None, one.world.old) else "signed"
 
@@ -170,7 +176,7 @@ def kill_at(children: list[subprocess.Popen[bytes]], *, done: bool) -> Fault:
     return fault
 
 
-def killed_at_request(world: World, number: int, *, done: bool) -> str:
+def killed_at_request(world: World, number: int, done: bool, runner: Runner = run_child) -> str:
     children: list[subprocess.Popen[bytes]] = []
     fault = kill_at(children, done=done)
 
@@ -180,40 +186,51 @@ def killed_at_request(world: World, number: int, *, done: bool) -> str:
     with world.round(registry=plan) as one:
         children.append(start_publish(one))
         assert children[0].wait(60) == -signal.SIGKILL
-        return judge_after_kill(one)
+        return judge_after_kill(one, runner)
 
 
 @pytest.mark.parametrize(
     ("number", "done", "state"),
     [(17, True, "before"), (40, False, "before"), (53, False, "before"), (53, True, "signed")],
 )
-def test_a_publish_that_is_killed_at_a_request(world: World, number: int, done: bool, state: str) -> None:
-    assert killed_at_request(world, number, done=done) == state
+def test_a_publish_that_is_killed_at_a_request(
+    world: World, pool: Pool, number: int, done: bool, state: str
+) -> None:
+    with pool.runner() as runner:
+        assert killed_at_request(world, number, done, runner) == state
 
 
 @pytest.mark.acceptance
 @pytest.mark.timeout(1800)
-def test_a_publish_that_is_killed_at_every_request(world: World) -> None:
-    ends = [killed_at_request(world, number, done=done) for number in range(1, 55) for done in (False, True)]
+def test_a_publish_that_is_killed_at_every_request(world: World, pool: Pool) -> None:
+    ends: list[str] = []
+
+    def one_round(number: int, done: bool, runner: Runner) -> None:
+        ends.append(killed_at_request(world, number, done, runner))
+
+    pool.each(partial(one_round, number, done) for number in range(1, 55) for done in (False, True))
     print(f"publish: killed at each of 54 requests, before and after it was done: {len(ends)} rounds")
     print(f"the tag named what it did before {ends.count('before')} times, the signed {ends.count('signed')}")
 
 
 @pytest.mark.acceptance
 @pytest.mark.timeout(1800)
-def test_a_publish_that_is_killed_at_many_points(world: World) -> None:
+def test_a_publish_that_is_killed_at_many_points(world: World, pool: Pool) -> None:
     seed = seed_of_this_run()
     chance = random.Random(seed)
     with world.round() as one:
         longest = one.publish().seconds
-    ends: dict[str, int] = {}
-    for number in range(POINTS):
-        with world.round(seeded=number % 2 == 0) as one:
+    ends: Counter[str] = Counter()
+
+    def one_round(seconds: float, seeded: bool, runner: Runner) -> None:
+        with world.round(seeded=seeded) as one:
             child = start_publish(one)
             with suppress(subprocess.TimeoutExpired):
-                child.wait(chance.uniform(0, longest))
+                child.wait(seconds)
             child.send_signal(signal.SIGKILL)
             was_killed = child.wait(30) == -signal.SIGKILL
-            name = f"{'killed' if was_killed else 'ended'}, {judge_after_kill(one)}"
-            ends[name] = ends.get(name, 0) + 1
-    print(f"publish: seed {seed}, {POINTS} points within {longest:.2f} s: {ends}")
+            ends[f"{'killed' if was_killed else 'ended'}, {judge_after_kill(one, runner)}"] += 1
+
+    moments = [chance.uniform(0, longest) for _ in range(POINTS)]
+    pool.each(partial(one_round, moment, number % 2 == 0) for number, moment in enumerate(moments))
+    print(f"publish: seed {seed}, {POINTS} points within {longest:.2f} s: {dict(ends)}")
