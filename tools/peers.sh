@@ -24,7 +24,7 @@ ACTIONLINT=v1.7.7
 EIF_BUILD=0.2.1 NITRO_CLI=1.5.2
 # What QEMU with the nitro-enclave machine needs at run time, what makes the images of the tests, and the libraries of buildah,
 # which starts itself anew with an empty environment for every RUN: a path to libraries beside it does not get there.
-SYSTEM=(libcbor0.8 libfdt1 libpixman-1-0 libglib2.0-0 libgnutls30 seabios qemu-system-data debootstrap zstd xz-utils openssl busybox-static cpio
+SYSTEM=(libcbor0.8 libfdt1 libpixman-1-0 libglib2.0-0 libgnutls30 seabios qemu-system-data debootstrap zstd xz-utils openssl busybox-static cpio libfaketime
   libgpgme11 libdevmapper1.02.1 libsubid4 libseccomp2)
 
 say() { printf 'peers: %s\n' "$*"; }

@@ -122,6 +122,16 @@ def read_small_file(path: Path, *, limit: int) -> bytes:
         return source.read_at(0, source.size)
 
 
+def make_folder(path: Path) -> None:
+    """``path`` and its parents, where they are not there; `UnavailableError` ``file.unwritable``."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnavailableError(
+            "file.unwritable", f"this folder cannot be made: {error.strerror}", source=str(path)
+        ) from error
+
+
 @contextmanager
 def write_atomically(path: Path) -> Iterator[BinaryIO]:
     """A new file that takes the place of ``path`` only when the block ends without an error.

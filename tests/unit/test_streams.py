@@ -11,6 +11,7 @@ from glassclave.errors import ParseError, UnavailableError
 from glassclave.streams import (
     BytesSource,
     FileSource,
+    make_folder,
     open_source,
     read_chunks,
     read_small_file,
@@ -73,6 +74,16 @@ def test_a_finished_write_replaces_the_old_file(tmp_path: Path) -> None:
         file.write(b"new")
     assert path.read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_of_ours(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    (tmp_path / "file").touch()
+    for taken in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/none")):
+        with pytest.raises(UnavailableError) as caught:
+            make_folder(taken)
+        assert caught.value.code == "file.unwritable"
 
 
 def test_two_writers_of_one_file_are_told_apart(tmp_path: Path) -> None:

@@ -160,8 +160,9 @@ def attach(
     For the last job of a workflow: it sees the logs of all jobs before it.
     """
     from glassclave.clients.credentials import DockerConfig
+    from glassclave.clients.job_token import ambient_token
     from glassclave.clients.registry import Registry
-    from glassclave.clients.sigstore_signer import ambient_token, check_signing, open_signer
+    from glassclave.clients.sigstore_signer import check_signing, open_signer
     from glassclave.flows.log_referrer import attach_log
     from glassclave.oci.reference import parse_reference
     from glassclave.report.records import json_text

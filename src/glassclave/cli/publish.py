@@ -47,8 +47,9 @@ def command(
 ) -> None:
     """Push an image, sign it keyless, read everything back as a consumer does, then move the tag."""
     from glassclave.clients.credentials import DockerConfig
+    from glassclave.clients.job_token import ambient_token
     from glassclave.clients.registry import Registry
-    from glassclave.clients.sigstore_signer import ambient_token, check_signing, open_signer
+    from glassclave.clients.sigstore_signer import check_signing, open_signer
     from glassclave.clients.sigstore_trust import load_trust
     from glassclave.clients.sigstore_verifier import SigstoreVerifier
     from glassclave.flows.publish import PublishRequest, publish_image, push_unsigned

@@ -206,7 +206,8 @@ def _token(asked: _Asked, trust: Trust) -> Callable[[], str] | None:
     """Gives a token to sign with; checked before anything is built, and asked for anew when it is needed."""
     if not asked.sign:
         return None
-    from glassclave.clients.sigstore_signer import ambient_token, check_signing
+    from glassclave.clients.job_token import ambient_token
+    from glassclave.clients.sigstore_signer import check_signing
 
     file = asked.identity_token
     if file is None:

@@ -14,7 +14,7 @@ from glassclave.cli.document import explain, mode_of, parse_time, read_document,
 from glassclave.cli.style import COLOUR_OPTION, style_of
 from glassclave.cli.terminal import TerminalProgress
 from glassclave.errors import ParseError, RefusedError, UsageError
-from glassclave.streams import CHUNK_SIZE, write_atomically
+from glassclave.streams import CHUNK_SIZE, make_folder, write_atomically
 
 _LEVELS = ("provenance", "attested-at", "live-unbound", "live")
 
@@ -152,7 +152,7 @@ def _save(directory: Path, image: BinaryIO, measurements: bytes | None) -> None:
     An image that nobody states anything of stands alone: what was measured here is not a signed statement.
     """
     measured = directory / "image.measurements.json"
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     with write_atomically(directory / "image.eif") as file:
         image.seek(0)
         while piece := image.read(CHUNK_SIZE):

@@ -39,8 +39,11 @@ GRACE_SECONDS = 120.0
 MAX_REDIRECTS = 5
 MAX_URL = 8192
 ATTEMPTS = 4
-_DRAINED_BYTES = 64 << 10
 LONGEST_WAIT_SECONDS = 60.0
+MOST_WAITING_SECONDS = 300.0
+"""Of one client in all: a server that asks to wait at every request is not waited for without end."""
+_DRAINED_BYTES = 64 << 10
+_DRAIN_SECONDS = 2.0
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT = frozenset({408, 500, 502, 503, 504})
 
@@ -180,9 +183,20 @@ class Reply:
     def close(self) -> None:
         """Give the connection back, or close it where too much of the answer is unread to be worth it."""
         remaining = self._raw.length_remaining
-        if remaining is not None and remaining <= _DRAINED_BYTES:
-            self._raw.drain_conn()
+        if remaining is not None and 0 < remaining <= _DRAINED_BYTES:
+            self._drain()
         self._raw.close()
+
+    def _drain(self) -> None:
+        """Read what nobody wants, but not from a server that lets it drip."""
+        connection = getattr(self._raw, "connection", None)
+        if connection is None or connection.sock is None:
+            return
+        connection.sock.settimeout(_DRAIN_SECONDS)  # the next request sets its own
+        until = self._clock() + _DRAIN_SECONDS
+        with suppress(HTTPError, OSError):
+            while self._raw.read1(_DRAINED_BYTES, decode_content=False) and self._clock() < until:
+                pass
 
     def _too_large(self, limit: int) -> LimitError:
         return LimitError("registry.size", f"answers with more than {limit} bytes", source=self.target.shown)
@@ -195,18 +209,25 @@ class _Patient:
     """
 
     sock: socket.socket | None
+    _hung_up = False
 
     def getresponse(self) -> Any:
         """See `http.client.HTTPConnection`."""
+        self._hung_up = False
         timer = threading.Timer(HEAD_SECONDS, self._hang_up)
         timer.daemon = True
         timer.start()
         try:
-            return super().getresponse()  # type: ignore[misc]  # of the connection that this is mixed into
+            response = super().getresponse()  # type: ignore[misc]  # of the connection this is mixed into
         finally:
             timer.cancel()
+        if self._hung_up:  # the standard library takes the end of the connection for the end of the head
+            response.close()
+            raise TimeoutError("the head of the answer did not end")
+        return response
 
     def _hang_up(self) -> None:
+        self._hung_up = True
         with suppress(OSError):
             if self.sock is not None:
                 self.sock.shutdown(socket.SHUT_RDWR)
@@ -228,13 +249,16 @@ class _HTTPSPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _HTTPSConnection
 
 
+PATIENT_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
 class Web:
     """Sends requests over a pool of connections. No credentials of its own."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=SILENCE_SECONDS)
         self._pool = urllib3.PoolManager(num_pools=8, maxsize=2, timeout=timeout, retries=False)
-        self._pool.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        self._pool.pool_classes_by_scheme = PATIENT_POOLS
         self._clock = clock
 
     @contextmanager
@@ -332,7 +356,8 @@ def _seconds(text: str) -> float | None:
 def retrying(operation: Callable[[], Result], sleep: Callable[[float], None]) -> Result:
     """The result of ``operation``, tried up to `ATTEMPTS` times while it raises `TransientError`.
 
-    A server that asks to wait longer than `LONGEST_WAIT_SECONDS` is not waited for.
+    A server that asks to wait longer than `LONGEST_WAIT_SECONDS` is not waited for. A ``sleep`` that has
+    slept enough raises `TimeoutError`.
     """
     for attempt in range(ATTEMPTS - 1):
         try:
@@ -341,5 +366,23 @@ def retrying(operation: Callable[[], Result], sleep: Callable[[float], None]) ->
             wait = 0.5 * 2**attempt if error.wait is None else error.wait
             if wait > LONGEST_WAIT_SECONDS:
                 raise
-            sleep(wait)
+            try:
+                sleep(wait)
+            except TimeoutError:
+                raise error from None
     return operation()
+
+
+class Waiting:
+    """Sleeps, but in all no longer than `MOST_WAITING_SECONDS`: then it raises `TimeoutError`."""
+
+    def __init__(self, sleep: Callable[[float], None]) -> None:
+        self._sleep = sleep
+        self._left = MOST_WAITING_SECONDS
+
+    def __call__(self, seconds: float) -> None:
+        """Sleep for ``seconds``."""
+        if seconds > self._left:
+            raise TimeoutError("waited enough")
+        self._left -= seconds
+        self._sleep(seconds)

@@ -13,7 +13,16 @@ from urllib.parse import urlsplit
 
 from glassclave.clients.blob_transfer import BlobDownload, BlobUpload, upload_url
 from glassclave.clients.credentials import DOCKER_HUB, Credentials, NoCredentials
-from glassclave.clients.http import Reply, Web, check_leap, is_loopback, refuse_outage, retrying, target_of
+from glassclave.clients.http import (
+    Reply,
+    Waiting,
+    Web,
+    check_leap,
+    is_loopback,
+    refuse_outage,
+    retrying,
+    target_of,
+)
 from glassclave.clients.registry_answers import (
     next_page,
     not_found,
@@ -65,7 +74,7 @@ class Registry:
     ) -> None:
         self._credentials = credentials or NoCredentials()
         self._web = web or Web()
-        self._sleep = sleep
+        self._sleep = Waiting(sleep)
         self._keyrings: dict[str, Keyring] = {}
 
     def resolve(self, ref: Reference) -> StoredManifest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from urllib3.exceptions import HTTPError
 
 from glassclave.clients.sigstore_trust import Trust
+from glassclave.clients.sigstore_verifier import SigstoreVerifier
 from glassclave.errors import GlassclaveError, UnavailableError, UsageError
 from glassclave.fields import Fields, parse_json
 from glassclave.provenance.claims import Claims, parse_claims
@@ -23,29 +23,8 @@ from glassclave.provenance.cosign import LegacySignature
 from glassclave.provenance.evidence import SignedPayload
 
 _Result = TypeVar("_Result")
-
-
-def ambient_token() -> str:
-    """The identity token of the job this runs in. `UsageError` ``sign.identity.none`` outside of one."""
-    from sigstore.errors import Error
-    from sigstore.oidc import detect_credential
-
-    try:
-        # The library would also ask other builders, and a cloud's machines: their identities pass no policy.
-        token = detect_credential() if os.environ.get("GITHUB_ACTIONS") else None
-    except (Error, OSError, ValueError, HTTPError) as error:
-        raise UnavailableError(
-            "sign.identity.unavailable",
-            f"the job's identity token cannot be had: {error}",
-            hint="give the job the permission id-token: write",
-        ) from error
-    if token is None:
-        raise UsageError(
-            "sign.identity.none",
-            "there is no identity to sign with",
-            hint="run in a GitHub Actions job with id-token: write, or give --identity-token FILE",
-        )
-    return token
+_TOKEN = re.compile(r"eyJ[\w.+/=-]{16,}")
+"""The beginning of every JSON object in base64: a token, or a part of one."""
 
 
 def check_signing(trust: Trust, token: str) -> None:
@@ -62,13 +41,16 @@ def open_signer(trust: Trust, token: str) -> Iterator[SigstoreSigner]:
     """A signer with a certificate for ``token``. Raises `UnavailableError` ``sign.*``, `UsageError`."""
     from sigstore.sign import SigningContext
 
+    from glassclave.clients.sigstore_http import bound_sessions
+
     config, identity = _services(trust), _identity(token)
     context = _asking("certificate", lambda: SigningContext.from_trust_config(config))
+    bound_sessions(context)
     manager = context.signer(identity)
-    signer = _asking("certificate", manager.__enter__)
+    signer = _asking("certificate", manager.__enter__, secret=token)
     try:
-        certificate = signer._signing_cert().public_bytes(Encoding.DER)
-        yield SigstoreSigner(signer, trust, parse_claims(certificate))
+        certificate = _asking("certificate", signer._signing_cert, secret=token)
+        yield SigstoreSigner(signer, trust, parse_claims(certificate.public_bytes(Encoding.DER)))
     finally:
         manager.__exit__(None, None, None)
 
@@ -98,7 +80,7 @@ def _identity(token: str) -> Any:
         ) from error
 
 
-def _asking(what: str, ask: Callable[[], _Result]) -> _Result:
+def _asking(what: str, ask: Callable[[], _Result], *, secret: str = "") -> _Result:
     """Whatever goes wrong with a service is one typed error with the service's own words."""
     try:
         return ask()
@@ -106,15 +88,23 @@ def _asking(what: str, ask: Callable[[], _Result]) -> _Result:
         raise
     except Exception as error:  # the library lets its HTTP stack's and pydantic's errors out
         raise UnavailableError(
-            f"sign.{what}.failed", f"the {what} was not given: {_words(error)}", hint="try again later"
+            f"sign.{what}.failed",
+            f"the {what} was not given: {_words(error, secret)}",
+            hint="try again later",
         ) from error
 
 
-def _words(error: BaseException) -> str:
-    """The most telling message: the library hides a service's answer in the error's cause."""
+def _words(error: BaseException, secret: str) -> str:
+    """The most telling message: the library hides a service's answer in the error's cause.
+
+    A service may repeat what it was sent, the identity token too: that is good for minutes to whoever reads
+    a log.
+    """
     response = getattr(error.__cause__, "response", None)
-    text = getattr(response, "text", None) or str(error) or type(error).__name__
-    return str(text)[:500]
+    text = str(getattr(response, "text", None) or str(error) or type(error).__name__)
+    if secret:
+        text = text.replace(secret, "***")
+    return _TOKEN.sub("***", text)[:500]
 
 
 @contextmanager
@@ -162,6 +152,7 @@ class SigstoreSigner:
             bundle=material.log_annotation(),
             timestamp=json.dumps({"SignedRFC3161Timestamp": material.timestamp}, separators=(",", ":")),
         )
+        _refuse_what_does_not_hold(self.trust, lambda verifier: verifier.verify_legacy(legacy))
         return SignedPayload(signature=legacy, log_index=material.log_index)
 
     def sign_statement(self, statement: bytes) -> bytes:
@@ -172,6 +163,8 @@ class SigstoreSigner:
             bundle = _asking("signature", lambda: self.signer.sign_dsse(Statement(statement)))
         text = str(bundle.to_json())
         _Material.parse(text, said)
+        _refuse_other_stamps(self.trust, bundle)
+        _refuse_what_does_not_hold(self.trust, lambda verifier: verifier.verify_bundle(text.encode()))
         return text.encode()
 
     def _chain(self, certificate: bytes) -> str:
@@ -181,6 +174,31 @@ class SigstoreSigner:
             if authority.issued(leaf):
                 return "".join(_pem(der) for der in authority.chain)
         return ""
+
+
+def _refuse_what_does_not_hold(trust: Trust, verify: Callable[[SigstoreVerifier], object]) -> None:
+    """A service with another key gives signatures that nobody accepts: none is pushed."""
+    try:
+        verify(SigstoreVerifier(trust))
+    except GlassclaveError as error:
+        raise UnavailableError(
+            "sign.signature.failed",
+            f"what the services gave does not hold: {error.message} [{error.code}]",
+            hint="the services and the trust root must belong together",
+        ) from error
+
+
+def _refuse_other_stamps(trust: Trust, bundle: Any) -> None:
+    """A bundle that the log vouches for is good without its time-stamp, and one that is wrong is no stamp."""
+    from sigstore.verify import Verifier
+
+    verifier = Verifier(trusted_root=trust.root)
+    if not _asking("signature", lambda: verifier._verify_timestamp_authority(bundle)):
+        raise UnavailableError(
+            "sign.timestamp.missing",
+            "the time-stamp is of no authority that the trust root names",
+            hint="the services and the trust root must belong together",
+        )
 
 
 def _pem(der: bytes) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glassclave.clients.clock import now
 from glassclave.clients.sigstore_keys import Authority, TrustedKeys, odd_names_pass, read_keys
 from glassclave.errors import LimitError, ParseError, UnavailableError
 from glassclave.fields import Fields, parse_json
@@ -37,7 +38,8 @@ class Trust:
 def load_trust(config: bytes | None, *, source: str = "the trust configuration") -> Trust:
     """Trust of the public-good instance (``None``), or of a file: a ClientTrustConfig or a TrustedRoot.
 
-    Raises `ParseError` ``trust.form``; `UnavailableError` ``trust.unavailable`` where TUF cannot be reached.
+    Raises `ParseError` ``trust.form``; `UnavailableError` ``trust.unavailable`` where TUF cannot be reached,
+    ``trust.clock``.
     """
     with odd_names_pass():
         return _public_good() if config is None else _from_file(config, source)
@@ -122,8 +124,22 @@ def _read(document: object, source: str, *, public_good: bool) -> Trust:
             hint=_WANTED,
         ) from error
     keys = read_keys(root_document, source)
+    _refuse_an_early_clock(keys, source)
     name = PUBLIC_GOOD if public_good else _name(keys.authorities)
     return Trust(TrustRoot(name=name, sha256=sha256, public_good=public_good), root, config, keys)
+
+
+def _refuse_an_early_clock(keys: TrustedKeys, source: str) -> None:
+    """The library leaves out every authority that is not in use yet: each signature would seem to be bad."""
+    at = now()
+    starts = [authority.window.start for authority in keys.authorities]
+    if all(start is not None and start > at for start in starts):
+        raise UnavailableError(
+            "trust.clock",
+            f"no key of the trust root is in use yet, by the clock of this machine: it says {at:%Y-%m-%d}",
+            source=source,
+            hint="set the clock; with a wrong one, nothing can be signed or judged",
+        )
 
 
 def _fingerprint(document: object) -> str:

@@ -31,7 +31,7 @@ from glassclave.report.starter import (
     workflow_text,
 )
 from glassclave.report.starter_rebuild import REBUILD_WORKFLOW, rebuild_workflow_text
-from glassclave.streams import read_small_file, write_atomically
+from glassclave.streams import make_folder, read_small_file, write_atomically
 
 README = "README.md"
 DEFAULT_BRANCH = "main"
@@ -289,7 +289,7 @@ def write_files(folder: Path, files: Sequence[StarterFile], *, force: bool) -> S
         if file.state == "unchanged":
             continue
         target = folder / file.path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         with write_atomically(target) as opened:
             opened.write(file.content)
     return planned

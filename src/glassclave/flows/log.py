@@ -21,7 +21,7 @@ from glassclave.buildlog.text import MAX_COMPRESSED, MAX_TEXT, compress, decompr
 from glassclave.errors import LimitError, ParseError, RefusedError, UsageError
 from glassclave.oci.log_artifact import RECORD_NAME, TEXT_NAME
 from glassclave.provenance.claimed import BuildLogClaim
-from glassclave.streams import read_small_file, write_atomically
+from glassclave.streams import make_folder, read_small_file, write_atomically
 
 _SHOWN = 5
 
@@ -170,7 +170,7 @@ def archive(log: CollectedLog, scanner: Scanner) -> LogArchive:
 
 def write_archive(log: LogArchive, folder: Path) -> None:
     """`build-log.json` and `build-log.txt.gz`; the record last, for without it there is no archive."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     (folder / RECORD_NAME).unlink(missing_ok=True)
     for name, data in ((TEXT_NAME, log.text_file), (RECORD_NAME, log.record_file)):
         with write_atomically(folder / name) as file:

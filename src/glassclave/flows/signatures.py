@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glassclave.digests import sha256_digest
-from glassclave.errors import RefusedError
+from glassclave.errors import RefusedError, UnavailableError
 from glassclave.oci.manifest import (
     EMPTY_BLOB,
     EMPTY_DESCRIPTOR,
@@ -46,7 +46,11 @@ def check_room(registry: RegistryWriter, reference: Reference, digest: str, *, a
 def push_signature(
     registry: RegistryWriter, reference: Reference, digest: str, signed: SignedPayload
 ) -> None:
-    """Add a signature to the artifact's `.sig` manifest; what stands there stays (cosign's layout)."""
+    """Add a signature to the artifact's `.sig` manifest; what stands there stays (cosign's layout).
+
+    Raises `UnavailableError` ``publish.signature.lost`` where it does not stand there then: bundles alone
+    would pass our reading back, and readers of the older layout would find nothing.
+    """
     payload = signed.signature.payload
     layer = Descriptor(
         PAYLOAD_MEDIA_TYPE, sha256_digest(payload), len(payload), layer_annotations(signed.signature)
@@ -61,6 +65,14 @@ def push_signature(
         config=Descriptor(CONFIG_MEDIA_TYPE, sha256_digest(config), len(config)), layers=list(layers)
     )
     registry.push_manifest(reference, tag, manifest, MANIFEST_MEDIA_TYPE)
+    found = registry.find_tag(reference, tag)
+    if found is None or layer not in parse_manifest(found.data, source=tag).layers:
+        raise UnavailableError(
+            "publish.signature.lost",
+            "the signature that was just put beside the image is not there",
+            source=str(reference),
+            hint="somebody else may be signing the same image: publish again",
+        )
 
 
 def push_bundle(

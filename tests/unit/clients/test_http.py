@@ -3,7 +3,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from glassclave.clients import http as http_module
 from glassclave.clients.blob_transfer import upload_url
 from glassclave.clients.http import (
     TransientError,
+    Waiting,
     Web,
     check_leap,
     is_loopback,
@@ -88,6 +90,60 @@ def test_a_head_that_trickles_in_is_not_waited_for(monkeypatch: pytest.MonkeyPat
             pytest.fail("it answered")
         assert time.monotonic() - started < 5
         thread.join(15)
+
+
+def test_an_answer_that_broke_off_in_its_head_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The standard library takes the end of the connection for the end of the head: 200, and no body."""
+    monkeypatch.setattr(http_module, "HEAD_SECONDS", 0.5)
+    with (
+        dripping(b"HTTP/1.1 200 OK\r\nX: ", b"y") as url,
+        pytest.raises(TransientError),
+        Web().send("HEAD", url, {}),
+    ):
+        pytest.fail("it answered")
+
+
+def test_what_nobody_wants_to_read_is_not_waited_for() -> None:
+    """To keep a connection, the rest of a refusal is read: not at one byte a second."""
+    with dripping(b"HTTP/1.1 404 No\r\nContent-Length: 4096\r\n\r\n", b" ") as url:
+        started = time.monotonic()
+        with Web().send("GET", url, {}) as reply:
+            assert reply.status == 404
+        assert time.monotonic() - started < 8
+
+
+@contextmanager
+def dripping(head: bytes, piece: bytes) -> Iterator[str]:
+    """An URL whose answer begins with ``head`` and goes on with ``piece`` ten times a second."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.sendall(head)
+                for _ in range(300):
+                    time.sleep(0.1)
+                    connection.sendall(piece)
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+        thread.join(15)
+
+
+def test_a_server_that_asks_to_wait_at_every_request_is_not_waited_for_without_end() -> None:
+    slept: list[float] = []
+    waiting = Waiting(slept.append)
+
+    def operation() -> None:
+        error = TransientError("registry.rate-limited", "no")
+        error.wait = 45.0
+        raise error
+
+    for _ in range(5):
+        with pytest.raises(TransientError):
+            retrying(operation, waiting)
+    assert sum(slept) <= http_module.MOST_WAITING_SECONDS
 
 
 @pytest.mark.parametrize(

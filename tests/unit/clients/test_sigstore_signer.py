@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from glassclave.clients.sigstore_signer import ambient_token, check_signing, open_signer
+from glassclave.clients.job_token import ambient_token
+from glassclave.clients.sigstore_signer import check_signing, open_signer
 from glassclave.clients.sigstore_trust import Trust, load_trust
 from glassclave.clients.sigstore_verifier import SigstoreVerifier
 from glassclave.errors import GlassclaveError, UnavailableError, UsageError

@@ -168,3 +168,15 @@ def test_a_window_includes_both_its_ends() -> None:
     assert not Window(noon, noon).holds(later)
     assert not Window(later, None).holds(noon)
     assert Window(None, None).holds(noon)
+
+
+def test_a_clock_before_every_key_is_no_verdict() -> None:
+    """The library leaves out authorities that are not in use yet, and every signature seems to be bad."""
+    later = copy.deepcopy(ROOT)
+    for authority in later["certificateAuthorities"]:
+        authority["validFor"] = {"start": "2999-01-01T00:00:00Z"}
+    with pytest.raises(UnavailableError) as caught:
+        load(later)
+    assert caught.value.code == "trust.clock"
+    later["certificateAuthorities"] += copy.deepcopy(ROOT["certificateAuthorities"])
+    load(later)

@@ -32,9 +32,11 @@ TAG = str(REFERENCE.tag)
 
 @dataclass
 class MemoryWriter(MemoryRegistry):
-    """`RegistryWriter`. ``stolen``: what the tag names once it was put; ``written``: targets in order."""
+    """`RegistryWriter`. ``stolen``: what the tag names once it was put; ``forgets``: the end of tags that are
+    taken and not kept; ``written``: targets in order."""
 
     stolen: str | None = None
+    forgets: str | None = None
     written: list[str] = field(default_factory=list)
 
     def push_blob(
@@ -50,6 +52,8 @@ class MemoryWriter(MemoryRegistry):
         if subject is not None:
             self.referrers.append(Descriptor(media_type, digest, len(data)))
         self.written.append(target)
+        if self.forgets and target.endswith(self.forgets):
+            self.tags.pop(target, None)
         if self.stolen is not None and target == TAG:
             self.tags[TAG] = self.stolen
         return PushResult(digest, None)
@@ -163,6 +167,13 @@ def test_what_would_be_one_signature_too_many_is_refused_before_it_is_made(image
     assert registry.tags == tags
     registry.referrers.pop()
     assert refusal(lambda: publish(image, registry, signer)) == "sign.signature.failed"
+
+
+def test_a_signature_that_was_taken_and_not_kept_is_noticed(image: Path) -> None:
+    """Bundles alone would pass our reading back; readers of the older layout would find nothing."""
+    registry = MemoryWriter(forgets=".sig")
+    assert refusal(lambda: publish(image, registry)) == "publish.signature.lost"
+    assert TAG not in registry.tags
 
 
 def test_a_tag_that_somebody_else_moves_is_noticed(image: Path) -> None:
