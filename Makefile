@@ -1,7 +1,7 @@
 # The doors of the house. `make test` and `make demo` set up all they need; a second run starts at once.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env demo test unit lint type peers first-peers acceptance bench soak fuzz bootstrap source-archive release example pictures docs requirements clean
+.PHONY: help env demo test unit lint type peers first-peers acceptance bench soak fuzz mutants bootstrap source-archive release example pictures docs requirements clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
@@ -66,6 +66,9 @@ fuzz: env ## every parser fuzzed, guided by coverage (FUZZ_SECONDS=60 for each o
 	@mkdir -p build; for target in $(FUZZ_TARGETS); do echo "== $$target"; \
 	  nice -n 10 $(BIN)/python -m tests.fuzz.run $$target $(FUZZ_SECONDS) build/fuzz 2>build/fuzz-$$target.log \
 	    || { tail -40 build/fuzz-$$target.log; exit 1; }; grep -a '^Done\|peak_rss' build/fuzz-$$target.log; done
+
+mutants: env ## every check weakened in every small way: do tests notice? (ARGS='policy/*.py' for some, --page FILE)
+	nice -n 10 $(BIN)/python -m tools.mutants --workers $(WORKERS) $(ARGS)
 
 bootstrap: env ## kernel and init rebuilt from source, compared byte for byte (SOURCE=FILE takes a source archive)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements/bootstrap.txt

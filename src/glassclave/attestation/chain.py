@@ -17,11 +17,10 @@ from itertools import pairwise
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
+from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
 from glassclave.errors import ParseError, RefusedError
 
-_UNDERSTOOD = frozenset({ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE})
 _UNREADABLE = (
     ValueError,
     TypeError,
@@ -88,7 +87,7 @@ def _read(parsed: x509.Certificate, der: bytes, place: str) -> Certificate:
             basic, basic_critical = extension.value, extension.critical
         elif isinstance(extension.value, x509.KeyUsage):
             usage = extension.value
-        elif extension.critical and extension.oid not in _UNDERSTOOD:
+        elif extension.critical:
             strange.append(extension.oid.dotted_string)
     names = parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return Certificate(

@@ -118,10 +118,7 @@ def parse_claims(certificate_der: bytes) -> Claims:
             values[_RAW[number]] = _text(raw, dotted)
         elif number in _DER:
             values[_DER[number]] = _text(_utf8_string(raw, dotted), dotted)
-    san = _san_uri(certificate)
-    if san is not None:
-        values["san_uri"] = san
-    claims = Claims(**values)
+    claims = Claims(**values, san_uri=_san_uri(certificate))
     _check_consistency(claims)
     return claims
 
@@ -208,9 +205,9 @@ def repository_of(uri: str) -> str | None:
 def split_workflow_uri(uri: str) -> WorkflowUri | None:
     """``https://github.com/OWNER/NAME/PATH@REF`` in its parts, else ``None``."""
     path = uri.removeprefix(_GITHUB)
-    place, at, ref = path.partition("@")
+    place, _, ref = path.partition("@")
     parts = place.split("/", 2)
-    if path == uri or not at or not ref or len(parts) != 3 or not all(parts):
+    if path == uri or not ref or len(parts) != 3 or not all(parts):
         return None
     return WorkflowUri(repository="/".join(parts[:2]), path=parts[2], ref=ref)
 

@@ -61,7 +61,7 @@ def signed_digest(payload: bytes) -> str:
         raise ParseError(
             "signature.payload.kind", "is no image signature", field="critical.type", source=source
         )
-    digest = critical.child("image").text("docker-manifest-digest", limit=200)
+    digest = critical.child("image").text("docker-manifest-digest")
     if not is_oci_digest(digest):
         raise ParseError("signature.payload.digest", "names no sha256 digest", source=source)
     return digest

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from glassclave.attestation.armor import MAX_ARMORED_SIZE, unarmor
+from glassclave.attestation.armor import unarmor
 from glassclave.errors import LimitError, ParseError
 from tests.unit.attestation.forge import Forge
 
@@ -36,6 +36,18 @@ def test_other_text_is_refused(text: bytes) -> None:
     assert caught.value.code == "attestation.armor"
 
 
+def test_base64_that_begins_like_hex_is_base64() -> None:
+    assert unarmor(b"AAzz") == (b"\x00\x0c\xf3", "base64")
+
+
+@pytest.mark.parametrize("nothing", [b"", b" \n"])
+def test_of_nothing_it_is_said_that_it_is_nothing(nothing: bytes) -> None:
+    with pytest.raises(ParseError, match="is empty"):
+        unarmor(nothing)
+
+
 def test_size_is_capped() -> None:
-    with pytest.raises(LimitError):
-        unarmor(b"A" * (MAX_ARMORED_SIZE + 1))
+    assert unarmor(b"A" * 196608) == (b"\xaa" * 98304, "hex")
+    with pytest.raises(LimitError) as caught:
+        unarmor(b"A" * 196609)
+    assert caught.value.code == "attestation.document.size"

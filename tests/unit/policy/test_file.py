@@ -18,6 +18,7 @@ triggers = ["push"]
 runner-environment = "self-hosted"
 visibility = "any"
 statement = "optional"
+build-log = "required"
 """
 
 
@@ -36,6 +37,7 @@ def test_every_key_is_taken() -> None:
         runner_environment="self-hosted",
         visibility=None,
         statement="optional",
+        build_log="required",
     )
 
 

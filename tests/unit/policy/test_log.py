@@ -38,6 +38,16 @@ def test_what_is_expected_and_what_is_there_are_told() -> None:
     assert check.actual is not None and check.actual != check.expected
 
 
+def test_a_record_of_the_stated_size_is_not_yet_the_stated_record() -> None:
+    record = LOG.record_file.replace(b"777", b"778")
+    assert len(record) == LOG.claim.size
+    for judged in (
+        check_log(LOG.claim, record, LOG.text_file, GOOD, ended_well=True),
+        check_log(replace(LOG.claim, size=9), LOG.record_file, LOG.text_file, GOOD, ended_well=True),
+    ):
+        assert [check.code for check in judged.checks] == ["log.digest.mismatch"]
+
+
 @pytest.mark.parametrize(
     ("claims", "code"),
     [

@@ -26,6 +26,7 @@ def test_what_is_demanded_when_only_the_repository_is_named() -> None:
             triggers=("push", "release", "workflow_dispatch", "schedule"),
             runner_environment="github-hosted",
             visibility="public",
+            build_log="stated",
         )
         == POLICY
     )
@@ -61,6 +62,12 @@ def test_each_default_is_enough(claim: str, values: tuple[str, ...]) -> None:
         ({"signer_workflow": "a b/c/build.yml"}, "policy.signer-workflow", "a b/c/build.yml"),
         ({"signer_workflow": "acme/hello"}, "policy.signer-workflow", "acme/hello"),
         ({"source_refs": ("refs/tags/*", "")}, "policy.empty", None),
+        ({"source_refs": ("refs/tags/*", "main")}, "policy.source-refs", "main"),
+        ({"source_refs": ("refs",)}, "policy.source-refs", "refs"),
+        ({"source_refs": ("x" * 300,)}, "policy.source-refs", "x" * 120),
+        ({"build_log": "Required"}, "policy.build-log", "Required"),
+        ({"build_log": "x" * 300}, "policy.build-log", "x" * 80),
+        ({"build_log": ""}, "policy.build-log", ""),
         ({"triggers": ("push", "")}, "policy.empty", None),
         ({"source_refs": ()}, "policy.empty", None),
         ({"triggers": ()}, "policy.empty", None),

@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from glassclave.policy.checks.rebuild import MAX_FINDINGS, rebuild_findings, says_the_same
+from glassclave.policy.checks.rebuild import rebuild_findings, says_the_same
 from glassclave.policy.model import Policy
 from glassclave.provenance.claims import Claims
 from glassclave.provenance.evidence import VerifiedSignature
 from glassclave.provenance.rebuild import SignedRebuild
-from glassclave.results import Measurements, Severity
+from glassclave.results import Finding, Measurements, Severity
 from tests.unit.flows.published import COMMIT, EVIL, GOOD, SIGNED_AT
 from tests.unit.provenance.rebuilds import REBUILD
 
@@ -25,6 +25,7 @@ OWN = replace(
     source_repository_ref="refs/heads/main",
     build_trigger="schedule",
 )
+BASE = REBUILD.surroundings[0]
 # The workflow that builds and the commit are pinned: that says nothing about who may rebuild.
 POLICY = Policy(repository="acme/hello", signer_workflow=".github/workflows/build.yml", source_digest=COMMIT)
 
@@ -86,6 +87,35 @@ def test_one_line_a_signer_with_the_latest_in_any_order() -> None:
         assert "at 2026-12-07 06:12:04Z, the last of 3" in finding.message
 
 
+def test_the_latest_is_that_of_the_time_and_of_the_log_only_in_one_second() -> None:
+    def told(*rebuilds: tuple[int, int]) -> str:
+        given = [rebuilt_by(OWN, days=day, log=log) for day, log in rebuilds]
+        marked = [
+            replace(one, predicate=replace(REBUILD, surroundings=(replace(BASE, what=f"base {place}"),)))
+            for place, one in enumerate(given)
+        ]
+        (finding,) = rebuild_findings(marked, POLICY)
+        assert ", the last of 2; " in finding.message
+        return finding.message.rpartition(" ")[2]
+
+    assert told((1, 5), (0, 9)) == told((0, 9), (0, 5)) == "0"
+    assert told((0, 9), (1, 5)) == told((0, 5), (0, 9)) == "1"
+
+
+def test_signers_that_no_workflow_names_are_told_apart_by_their_subject() -> None:
+    nobodies = [Claims(san_uri=f"https://example.org/{name}") for name in "ab"]
+    assert len(rebuild_findings([rebuilt_by(one) for one in nobodies], POLICY)) == 2
+
+
+def test_whose_run_a_foreign_rebuild_is() -> None:
+    def whose(claims: Claims) -> str:
+        (finding,) = rebuild_findings([rebuilt_by(claims)], POLICY)
+        return finding.message.partition("FOREIGN, ")[2].partition(":")[0]
+
+    assert whose(EVIL) == "a run of acme/evil"
+    assert whose(replace(EVIL, source_repository_uri=None)) == "no workflow of GitHub's"
+
+
 def test_what_was_not_the_same_is_said_and_cannot_move_the_cursor() -> None:
     one = rebuilt_by(replace(OWN, build_signer_uri=WEEKLY))
     bent = SignedRebuild(one.signature, REBUILD)
@@ -101,14 +131,16 @@ def test_what_was_not_the_same_is_said_and_cannot_move_the_cursor() -> None:
 
 
 def test_no_more_than_a_few_signers_are_named_and_the_own_one_is_among_them() -> None:
-    many = [
-        rebuilt_by(replace(EVIL, build_signer_uri=f"https://github.com/a/b/.github/workflows/{n:02}.yml@r"))
-        for n in range(MAX_FINDINGS + 3)
-    ]
-    found = rebuild_findings([*many, rebuilt_by(OWN)], POLICY)
-    assert len(found) == MAX_FINDINGS + 1
-    assert found[0].code == "rebuild.own"
-    assert (found[-1].code, found[-1].message) == ("rebuild.more", "and by 4 more signers")
+    def found(signers: int) -> list[Finding]:
+        uri = "https://github.com/a/b/.github/workflows/"
+        many = [rebuilt_by(replace(EVIL, build_signer_uri=f"{uri}{n:02}.yml@r")) for n in range(signers)]
+        return rebuild_findings([*many, rebuilt_by(OWN)], POLICY)
+
+    assert [one.code for one in found(7)] == ["rebuild.own"] + 7 * ["rebuild.foreign"]
+    for others in (8, 10):
+        named = found(others)
+        assert [one.code for one in named] == ["rebuild.own"] + 7 * ["rebuild.foreign"] + ["rebuild.more"]
+        assert named[-1].message == f"and by {others - 7} more signers"
 
 
 def test_it_is_about_these_registers_and_this_source() -> None:

@@ -23,6 +23,18 @@ def test_the_type_inside_is_found() -> None:
     )
 
 
+def test_a_type_and_a_statement_of_any_usual_length_are_read() -> None:
+    for length, found in ((1024, "x" * 1024), (1025, None)):
+        assert claimed_predicate_type(bundle(b'{"predicateType":"%s"}' % (b"x" * length))) == found
+    assert claimed_predicate_type(bundle(b'{"predicateType":"t","more":"%s"}' % (b"x" * 100_000))) == "t"
+
+
+def test_base64_with_anything_between_is_not_read() -> None:
+    right = bundle(b'{"predicateType":"t"}')
+    assert claimed_predicate_type(right) == "t"
+    assert claimed_predicate_type(right.replace(b'"eyJw', b'"ey-Jw')) is None
+
+
 def test_real_bundles_over_a_statement_and_over_bytes() -> None:
     stated = (VECTORS / "real2.dsse.json").read_bytes()
     assert claimed_predicate_type(stated) == "https://sigstore.dev/cosign/sign/v1"

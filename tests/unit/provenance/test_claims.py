@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -25,8 +26,10 @@ AT = datetime(2026, 11, 23, tzinfo=UTC)
 
 def utf8(text: str) -> bytes:
     raw = text.encode()
-    length = bytes([len(raw)]) if len(raw) < 128 else bytes([0x81, len(raw)])
-    return b"\x0c" + length + raw
+    if len(raw) < 0x80:
+        return b"\x0c" + bytes([len(raw)]) + raw
+    size = 1 if len(raw) < 0x100 else 2
+    return b"\x0c" + bytes([0x80 | size]) + len(raw).to_bytes(size, "big") + raw
 
 
 GOOD = {
@@ -90,6 +93,49 @@ def test_claims_are_read_by_name() -> None:
     assert claims.source_repository_digest == "a" * 40
     assert claims.present()["build_trigger"] == "push"
     assert claims.visibility is None
+
+
+NAMES = {
+    1: "issuer_v1", 2: "trigger_v1", 3: "digest_v1", 4: "workflow_name_v1", 5: "repository_v1", 6: "ref_v1",
+    8: "issuer", 9: "build_signer_uri", 10: "build_signer_digest", 11: "runner_environment",
+    12: "source_repository_uri", 13: "source_repository_digest", 14: "source_repository_ref",
+    15: "source_repository_identifier", 16: "source_repository_owner_uri",
+    17: "source_repository_owner_identifier", 18: "build_config_uri", 19: "build_config_digest",
+    20: "build_trigger", 21: "run_invocation_uri", 22: "visibility", 23: "deployment_environment",
+    24: "token_subject",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("number", "name"), NAMES.items())
+def test_each_claim_has_the_number_that_fulcio_gives_it(number: int, name: str) -> None:
+    text = SIGNER if number == 9 else f"claim {number}"
+    value = text.encode() if number < 7 else utf8(text)
+    assert parse_claims(certificate({number: value})).present() == {"san_uri": SIGNER, name: text}
+
+
+@pytest.mark.parametrize("number", GOOD)
+def test_a_claim_that_is_absent_contradicts_none(number: int) -> None:
+    claims = parse_claims(certificate({one: value for one, value in GOOD.items() if one != number}))
+    assert claims == replace(parse_claims(certificate(GOOD)), **{NAMES[number]: None})
+
+
+@pytest.mark.parametrize("length", [0, 1, 126, 127, 128, 129, 255, 256, 257, 4095, 4096])
+def test_a_claim_of_any_length_up_to_the_limit_is_read(length: int) -> None:
+    assert parse_claims(certificate({24: utf8("x" * length)})).token_subject == "x" * length
+
+
+@pytest.mark.parametrize(
+    "value",
+    [utf8("x" * 4097), utf8("\u00e9" * 2049), b"\x0c", b"\x0c\x81\x7f" + b"x" * 127, b"\x0c\x81\x00",
+     b"\x0c\x82\x00\x80" + b"x" * 128, utf8("a\x1fb"), utf8("a\x7fb")],
+)  # fmt: skip
+def test_a_claim_one_byte_beyond_the_form_is_refused(value: bytes) -> None:
+    assert code_of({24: value}) == "signature.certificate.claim"
+
+
+def test_what_stands_next_to_control_characters_is_read() -> None:
+    text = "a b~\u0080"
+    assert parse_claims(certificate({1: text.encode(), 24: utf8(text)})).token_subject == text
 
 
 def test_the_old_claims_may_be_absent() -> None:
@@ -165,10 +211,22 @@ def test_names_that_the_library_does_not_know(names: bytes) -> None:
     assert code_of(GOOD, names) == "signature.certificate.form"
 
 
+def test_a_claim_that_is_there_twice_and_a_version_that_is_not_known() -> None:
+    der = certificate({1: b"a", 2: b"a"})
+    first, second = (b"\x06\x0a\x2b\x06\x01\x04\x01\x83\xbf\x30\x01" + bytes([n]) for n in (1, 2))
+    version = b"\xa0\x03\x02\x01"
+    for bent in (der.replace(second, first), der.replace(version + b"\2", version + b"\5")):
+        assert bent != der
+        with pytest.raises(GlassclaveError) as caught:
+            parse_claims(bent)
+        assert caught.value.code == "signature.certificate.form"
+
+
 @pytest.mark.parametrize(
     ("uri", "parts"),
     [
         (SIGNER, WorkflowUri("acme/hello", ".github/workflows/build.yml", "refs/heads/main")),
+        ("acme/hello/x@r", None),
         ("https://github.com/acme/hello", None),
         ("https://github.com/acme/hello@refs/heads/main", None),
         ("https://github.com/acme/hello/x", None),
@@ -198,6 +256,7 @@ def test_repository_addresses() -> None:
     [
         ("acme/hello", "acme/hello/.github/workflows/a.yml@refs/heads/main", None),
         ("Acme/Hello", "acme/hello/.github/workflows/a.yml@refs/heads/main", None),
+        ("acme/hello", "Acme/Hello/.github/workflows/a.yml@refs/heads/main", None),
         ("acme/hello", "acme/builder/.github/workflows/a.yml@v1", "acme/builder/.github/workflows/a.yml"),
         ("acme/hello", "", None),
         ("", "acme/builder/.github/workflows/a.yml@v1", None),

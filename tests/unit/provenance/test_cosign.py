@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from glassclave.errors import GlassclaveError, ParseError
+from glassclave.errors import GlassclaveError, LimitError, ParseError
 from glassclave.provenance.cosign import (
     BUNDLE,
     CERTIFICATE,
@@ -99,6 +99,14 @@ def test_bytes_that_are_no_payload(data: bytes) -> None:
         signed_digest(data)
 
 
+def test_the_longest_payload_is_read_and_a_byte_more_is_not() -> None:
+    payload = build_payload("x.example/r", DIGEST)
+    longest = payload + b" " * ((1 << 20) - len(payload))
+    assert signed_digest(longest) == DIGEST
+    with pytest.raises(LimitError):
+        signed_digest(longest + b" ")
+
+
 def test_annotations_are_read_as_they_are_written() -> None:
     signature = read_layer(b"payload", ANNOTATIONS | {"other": "ignored"})
     assert layer_annotations(signature) == ANNOTATIONS
@@ -118,8 +126,13 @@ def test_a_layer_without_signature_or_certificate(name: str, value: str | None) 
 
 
 def test_the_configuration_lists_every_layer_and_no_time() -> None:
-    config = json.loads(signature_config([DIGEST, DIGEST]))
-    assert config["rootfs"] == {"type": "layers", "diff_ids": [DIGEST, DIGEST]}
-    assert len(config["history"]) == 2
-    assert config["created"] == "0001-01-01T00:00:00Z"
+    created = "0001-01-01T00:00:00Z"
+    assert json.loads(signature_config([DIGEST, DIGEST])) == {
+        "architecture": "",
+        "created": created,
+        "history": [{"created": created}, {"created": created}],
+        "os": "",
+        "rootfs": {"type": "layers", "diff_ids": [DIGEST, DIGEST]},
+        "config": {},
+    }
     assert signature_config([DIGEST]) == signature_config([DIGEST])

@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,10 @@ def changed(path: tuple[str | int, ...], change: Callable[[Any], None]) -> dict[
     return record
 
 
+def put(name: str, value: object, inner: Any) -> None:
+    inner[name] = value
+
+
 OBJECTS = objects(RECORD)
 
 
@@ -143,6 +148,8 @@ def test_no_field_may_be_missing(path: tuple[str | int, ...], name: str) -> None
         (("claimed", "unmeasured"), "imageName", "a" * 65537, "field.size"),
         (("claimed", "recipe", "tool"), "version", "a" * 65537, "field.size"),
         (("claimed",), "source", False, "field.type"),
+        (("claimed", "container", "bases", 0), "digest", "sha256:" + "5a" * 31, "claims.digest"),
+        (("claimed", "container", "bases", 1), "digest", "", "claims.digest"),
         ((*OUTSIDE, "packages", "list", 0), "change", "gone", "field.value"),
         ((*OUTSIDE, "packages", "list", 0), "before", "1", "claims.outside"),
         ((*OUTSIDE, "packages", "list", 1), "before", None, "claims.outside"),
@@ -166,6 +173,39 @@ def test_one_value_of_another_form_is_refused(
         parse_predicate(json.dumps(record).encode(), source="p")
     assert caught.value.code == code
     assert not VALIDATOR.is_valid(record)
+
+
+def test_the_longest_lists_and_the_greatest_numbers_are_read_and_one_more_is_not() -> None:
+    recipe = ("claimed", "recipe")
+    container = ("claimed", "container")
+    argument = RECORD["claimed"]["container"]["buildArgs"][0]
+    for path, name, right, wrong, code in (
+        (recipe, "normalizers", ["x"] * 256, ["x"] * 257, "field.size"),
+        (recipe, "mtime", (1 << 32) - 1, 1 << 32, "field.range"),
+        (container, "buildArgs", [argument] * 1024, [argument] * 1025, "field.size"),
+        (container, "secrets", ["x"] * 1024, ["x"] * 1025, "field.size"),
+        (container, "added", ["x"] * 1024, ["x"] * 1025, "field.size"),
+        (container, "bases", [{"name": "x", "digest": None}] * 1024, None, "field.type"),
+        (container, "bases", [], [{"name": "x", "digest": None}] * 1025, "field.size"),
+        (("measured",), "eifVersion", 0xFFFF, 0x10000, "field.range"),
+        (("measured",), "flags", 0xFFFF, 0x10000, "field.range"),
+        (("measured",), "sections", RECORD["measured"]["sections"] * 16, [], "measurements.pcr8"),
+        (
+            ("measured",),
+            "sections",
+            RECORD["measured"]["sections"],
+            RECORD["measured"]["sections"] * 17,
+            "field.size",
+        ),
+        (OUTSIDE, "layers", (1 << 32) - 1, 1 << 32, "field.range"),
+        (OUTSIDE, "baseLayers", 4, 5, "field.range"),
+        ((*OUTSIDE, "packages", "list", 0), "layer", 3, 1 << 32, "field.range"),
+        ((*OUTSIDE, "repositories", "list", 0), "remotes", ["https://x/y"], ["x"] * 65, "field.size"),
+    ):
+        parse_predicate(changed(path, partial(put, name, right)), source="p")
+        with pytest.raises(ParseError) as caught:
+            parse_predicate(changed(path, partial(put, name, wrong)), source="p")
+        assert caught.value.code == code
 
 
 def test_too_many_sections_and_duplicate_keys_are_refused() -> None:
