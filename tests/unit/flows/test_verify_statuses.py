@@ -19,7 +19,14 @@ from tests.registry_server import Answer, RegistryServer, Request, failure, serv
 from tests.unit.flows.published import Published, whole
 from tests.unit.flows.seed import ACCEPTING, Seed
 
-STATUSES = (401, 403, 408, 418, 429, 500, 502, 503, 504)
+CODES = {
+    401: "registry.unauthorized",
+    403: "registry.forbidden",
+    418: "registry.answer",
+    429: "registry.rate-limited",
+    **dict.fromkeys((408, 500, 502, 503, 504), "registry.unavailable"),
+}
+STATUSES = tuple(CODES)
 EVIDENCE = ("referrers", "fallback tag", ".sig tag")
 
 
@@ -81,7 +88,7 @@ def test_of_an_image_without_signatures_it_is_no_verdict(
     answering(paths(published)[place], status, server)
     with pytest.raises(UnavailableError) as caught:
         judge(published, server)
-    assert caught.value.code.startswith("registry.")
+    assert caught.value.code == CODES[status]
     assert caught.value.exit_status == 3
 
 
