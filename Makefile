@@ -81,7 +81,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements"
 
 requirements: env ## the hashed requirements, from requirements/*.in (UPGRADE=1 takes the newest versions)
-	@for name in runtime action dev bootstrap release; do \
+	@for name in runtime action dev bootstrap release bench; do \
 	  $(UV_COMPILE) $(if $(UPGRADE),--upgrade) -o requirements/$$name.txt requirements/$$name.in || exit 1; done
 	cp requirements/bootstrap.txt examples/hello/requirements.txt
 
