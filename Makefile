@@ -51,8 +51,8 @@ acceptance: env first-peers ## the tests that take minutes, or need what `make p
 	$(PYTEST) -m acceptance $(ARGS)
 	bash tests/acceptance.sh
 
-bench: env ## the benchmarks, one after the other
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+bench: env ## the benchmarks, into docs/benchmarks.md: about 12 minutes (QUICK=1 small; ARGS='describe verify' some)
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
 
 soak: env ## the property and fuzz tests with far more examples, drawn by chance
 	GLASSCLAVE_EXAMPLES=soak $(PYTEST) -n $(WORKERS) --timeout 0 tests/property tests/fuzz $(ARGS)

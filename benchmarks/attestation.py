@@ -62,7 +62,7 @@ def _sampled(work: Callable[[], object]) -> Callable[[], float]:
 
 
 def _ours(document: bytes, pcrs: dict[int, bytes], nonce: bytes, root: Issuer) -> Callable[[], object]:
-    anchor = TrustAnchor("the sandbox's root", root.der)
+    anchor = TrustAnchor(name="the sandbox's root", der=root.der)
     expected = Expected(pcrs=pcrs)
 
     def judge() -> None:
@@ -105,10 +105,11 @@ def _peers(table: Table, setting: Setting, document: bytes, pcrs: dict[int, byte
             table.left_out(name, reason)
         return
     for name in names:
-        if isinstance(said[name], str):
-            table.left_out(name, said[name])
+        answer = said[name]
+        if isinstance(answer, str):
+            table.left_out(name, answer)
         else:
-            table.slower(name, said[name], BARE)
+            table.slower(name, answer, BARE)
 
 
 def _ask_peers(
