@@ -44,7 +44,8 @@ def machine() -> str:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {os.cpu_count()} cores,"
-        f" {models[0] if models else 'unknown'}, {memory:.0f} GiB; Linux {platform.release()}; Python {platform.python_version()};"
+        f" {models[0] if models else 'unknown'}, {memory:.0f} GiB; Linux {platform.release()};"
+        f" Python {platform.python_version()};"
         f" load at the start {os.getloadavg()[0]:.1f}."
     )
 

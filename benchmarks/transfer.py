@@ -33,16 +33,22 @@ def transfer(setting: Setting) -> Table:
 
         def push(*, ours: bool) -> float:
             reference = f"{registry.address}/r{next(numbers)}/blob:1"
-            theirs = [oras, "push", "--plain-http", reference, "blob:application/octet-stream"]
-            command: list[str | Path] = _worker("push", reference) if ours else [*theirs]
+            theirs: list[str | Path] = [
+                oras,
+                "push",
+                "--plain-http",
+                reference,
+                "blob:application/octet-stream",
+            ]
+            command = _worker("push", reference) if ours else theirs
             return run_child(command, folder=folder, environment=environment).seconds
 
         def pull(*, ours: bool) -> float:
             target = folder / "pulled"
             target.mkdir()
             reference = f"{registry.address}/r0/blob:1"
-            theirs = [oras, "pull", "--plain-http", reference]
-            command: list[str | Path] = _worker("pull", reference) if ours else [*theirs]
+            theirs: list[str | Path] = [oras, "pull", "--plain-http", reference]
+            command = _worker("pull", reference) if ours else theirs
             seconds = run_child(command, folder=target, environment=environment).seconds
             assert (target / "blob").stat().st_size == size
             subprocess.run(["rm", "-r", target], check=True)
