@@ -141,11 +141,13 @@ class Table:
         more = statistics.median(seconds) - self.median(than)
         self._add(name, seconds, f"{more:+.2f} s", f"≤ +{at_most:g} s", _outcome(more <= at_most, "x"))
 
-    def peer(self, name: str, seconds: Sequence[float], ours: str, at_least: float) -> None:
+    def peer(self, name: str, seconds: Sequence[float], ours: str, at_least: float | None) -> None:
         """A peer's row; ``ours`` must be so many times faster."""
         ratio = statistics.median(seconds) / self.median(ours)
-        limit = f"≥ {at_least:g}"
-        self._add(name, seconds, f"{ratio:.1f}", limit, _outcome(ratio >= at_least, limit))
+        limit = "" if at_least is None else f"≥ {at_least:g}"
+        self._add(
+            name, seconds, f"{ratio:.1f}", limit, _outcome(at_least is None or ratio >= at_least, limit)
+        )
 
     def memory(self, name: str, size: int, below: int | None = None) -> None:
         """A row with a peak of memory."""

@@ -192,16 +192,17 @@ def _evenly(data: Iterable[Chunk]) -> Iterator[bytes]:
     """
     small = bytearray()
     for piece in data:
-        if len(piece) < _GATHER:
+        size = len(piece)
+        if size < _GATHER:
             small += piece
-            if len(small) < _GATHER:
-                continue
+            if len(small) >= _GATHER:
+                yield bytes(small)
+                small.clear()
+            continue
         if small:
             yield bytes(small)
             small.clear()
-            if len(piece) < _GATHER:
-                continue
-        if isinstance(piece, bytes) and len(piece) <= CHUNK_SIZE:
+        if isinstance(piece, bytes) and size <= CHUNK_SIZE:
             yield piece
             continue
         view = memoryview(piece).cast("B")
