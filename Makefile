@@ -54,8 +54,8 @@ acceptance: env first-peers ## the tests that take minutes, or need what `make p
 	$(PYTEST) -m acceptance $(ARGS)
 	bash tests/acceptance.sh
 
-bench: env ## the benchmarks, one after the other
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+bench: env ## the benchmarks, into docs/benchmarks.md: about 12 minutes (QUICK=1 small; ARGS='describe verify' some)
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
 
 soak: env ## the property and fuzz tests with far more examples, drawn by chance; then `make fuzz`
 	GLASSCLAVE_EXAMPLES=soak $(PYTEST) -n $(WORKERS) --timeout 0 tests/property tests/fuzz $(ARGS)
@@ -94,7 +94,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements"
 
 requirements: env ## the hashed requirements, from requirements/*.in (UPGRADE=1 takes the newest versions)
-	@for name in runtime action dev fuzz bootstrap release; do \
+	@for name in runtime action dev fuzz bootstrap release bench; do \
 	  $(UV_COMPILE) $(if $(UPGRADE),--upgrade) -o requirements/$$name.txt requirements/$$name.in || exit 1; done
 	cp requirements/bootstrap.txt examples/hello/requirements.txt
 

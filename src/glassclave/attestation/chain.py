@@ -47,7 +47,6 @@ class Certificate:
     algorithm: x509.ObjectIdentifier
     issuer: x509.Name = field(repr=False)
     subject: x509.Name = field(repr=False)
-    subject_text: str
     common_name: str | None
     not_before: datetime
     not_after: datetime
@@ -58,6 +57,11 @@ class Certificate:
     signs_certificates: bool
     signs_data: bool
     strange: tuple[str, ...]
+
+    @property
+    def subject_text(self) -> str:
+        """The whole name as people read it (RFC 4514), written only where somebody asks for it."""
+        return self.subject.rfc4514_string()
 
     @property
     def sha256(self) -> str:
@@ -98,7 +102,6 @@ def _read(parsed: x509.Certificate, der: bytes, place: str) -> Certificate:
         algorithm=parsed.signature_algorithm_oid,
         issuer=parsed.issuer,
         subject=parsed.subject,
-        subject_text=parsed.subject.rfc4514_string(),
         common_name=str(names[0].value) if len(names) == 1 else None,
         not_before=parsed.not_valid_before_utc,
         not_after=parsed.not_valid_after_utc,

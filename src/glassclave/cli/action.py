@@ -196,7 +196,7 @@ def take_over() -> None:
 
 def _crossing(request: ActionRequest) -> list[Path]:
     """The files that cross from the job that builds to the one that signs."""
-    from glassclave.flows.build import measurements_file
+    from glassclave.flows.files import measurements_file
 
     return [request.eif, measurements_file(request.eif), request.info]
 
@@ -254,7 +254,7 @@ def attach_log() -> None:
 def summary() -> None:
     """Write the job's summary."""
     from glassclave.bootstrap import lookup_pcr1
-    from glassclave.flows.build import measurements_file
+    from glassclave.flows.files import measurements_file
     from glassclave.provenance.claims import Claims, foreign_signer
     from glassclave.provenance.predicate import parse_predicate
     from glassclave.report.summary import JobSummary, summary_markdown

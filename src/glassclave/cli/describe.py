@@ -13,8 +13,6 @@ from glassclave.eif.describe import describe, measured_into
 from glassclave.eif.inspection import Inspection, inspect_image
 from glassclave.errors import GlassclaveError
 from glassclave.escaping import escape_untrusted
-from glassclave.provenance.predicate import MAX_SIZE, parse_predicate
-from glassclave.report.outside import outside_lines
 from glassclave.results import PCR_COVERS, Severity
 from glassclave.streams import open_source, read_small_file
 
@@ -134,9 +132,14 @@ def _findings(inspection: Inspection) -> Iterator[str]:
 
 def _outside(image: Path, inspection: Inspection) -> list[str]:
     """What the measurements file beside the image says, if it is this image's. It is signed by nobody."""
-    from glassclave.flows.build import measurements_file
+    from glassclave.flows.files import measurements_file
 
     path = measurements_file(image)
+    if not path.exists():
+        return []  # as with most images: what reads the file is not loaded
+    from glassclave.provenance.predicate import MAX_SIZE, parse_predicate
+    from glassclave.report.outside import outside_lines
+
     try:
         predicate = parse_predicate(read_small_file(path, limit=MAX_SIZE), source=str(path))
     except GlassclaveError:

@@ -6,6 +6,11 @@ linear over GF(2), so the checksum of the body can be taken while it streams and
 
 from __future__ import annotations
 
+from isal.isal_zlib import crc32
+
+__all__ = ["combine_crc32", "crc32"]
+# `crc32` is that of zlib, several times faster: a tenth of the work on an image was this.
+
 _POLYNOMIAL = 0xEDB88320  # CRC-32/ISO-HDLC, reflected: the one of zlib and gzip
 _ONE = 1 << 31  # x^0 in reflected bit order
 _X_TO_8 = 1 << 23

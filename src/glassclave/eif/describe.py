@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from glassclave.eif.certificate import SigningCertificate, openssl_time
+from typing import TYPE_CHECKING
+
 from glassclave.eif.format import SectionType
 from glassclave.eif.inspection import Inspection
 from glassclave.eif.metadata import GENUINE_KEYS, Metadata
 from glassclave.results import Finding, Measurements
+
+if TYPE_CHECKING:
+    from glassclave.eif.certificate import SigningCertificate
 
 HASH_ALGORITHM = "Sha512_48 { .. }"
 """nitro-cli prints the Rust debug form of its SHA-384 object; this is that of 1.5.0 and later."""
@@ -62,6 +66,8 @@ def measured_into(inspection: Inspection) -> tuple[tuple[str, ...], ...]:
 
 
 def _certificate(certificate: SigningCertificate) -> dict[str, object]:
+    from glassclave.eif.certificate import openssl_time  # loaded already, where there is a certificate
+
     return {
         "IssuerName": certificate.issuer,
         "Algorithm": certificate.algorithm,

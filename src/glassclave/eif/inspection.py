@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from glassclave.eif.format import (
     CRC_OFFSET,
@@ -15,12 +16,14 @@ from glassclave.eif.format import (
 )
 from glassclave.eif.metadata import Metadata, parse_metadata, shadowing_keys
 from glassclave.eif.reader import measure_sections
-from glassclave.eif.signature import ImageSignature, check_signature, parse_signature
 from glassclave.eif.structure import Breach, Structure, read_structure
 from glassclave.errors import GlassclaveError
 from glassclave.progress import Progress
 from glassclave.results import PCR2_OF_NOTHING, Finding, Measurements, Severity
 from glassclave.streams import ByteSource
+
+if TYPE_CHECKING:
+    from glassclave.eif.signature import ImageSignature
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +107,9 @@ def _signature(
 ) -> tuple[ImageSignature | None, bool | None]:
     if all(section.type != SectionType.SIGNATURE for section in structure.sections):
         return None, None
+    # Most images have none, and what reads certificates takes longer to load than a small image to measure.
+    from glassclave.eif.signature import check_signature, parse_signature
+
     section = _only(structure, SectionType.SIGNATURE, SIGNATURE_MAX_SIZE)
     if section is None:
         return None, False

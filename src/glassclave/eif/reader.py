@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from glassclave.eif.checksum import crc32
 from glassclave.eif.format import CRC_OFFSET, HEADER_SIZE, Header, Section, SectionType
 from glassclave.eif.measurement import FileDigests, SectionMeasurer
 from glassclave.eif.structure import Breach, read_structure
@@ -121,7 +121,7 @@ def measure_sections(
     with FileDigests(enabled=file_digests) as whole, SectionMeasurer() as measurer:
         crc = 0
         for chunk, crc_part in _pieces(source, sections, measurer):
-            crc = zlib.crc32(crc_part, crc)
+            crc = crc32(crc_part, crc)
             whole.update(chunk)
             tell.advance("measure", whole.size, source.size)
         result = measurer.result()

@@ -6,12 +6,11 @@ The header goes in last; its table and checksum are known only then.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from glassclave.eif.checksum import combine_crc32
+from glassclave.eif.checksum import combine_crc32, crc32
 from glassclave.eif.format import (
     CRC_OFFSET,
     DEFAULT_CPUS,
@@ -161,13 +160,13 @@ class _Body:
         for chunk in _evenly(data):
             self.measurer.update(chunk)
             self._out.write(chunk)
-            crc = zlib.crc32(chunk, crc)
+            crc = crc32(chunk, crc)
             size += len(chunk)
             self._progress.advance("write", start + size, None)
         section = Section(kind, start, size)
         self._out.seek(start)
         self._out.write(section.pack_header())
-        self._crc = combine_crc32(zlib.crc32(section.pack_header(), self._crc), crc, size)
+        self._crc = combine_crc32(crc32(section.pack_header(), self._crc), crc, size)
         self.sections.append(section)
         self.position = section.end
 
@@ -181,7 +180,7 @@ class _Body:
             section_offsets=table_slots(section.offset for section in self.sections),
             section_sizes=table_slots(section.size for section in self.sections),
         )
-        head = zlib.crc32(header.pack()[:CRC_OFFSET])
+        head = crc32(header.pack()[:CRC_OFFSET])
         return replace(header, crc32=combine_crc32(head, self._crc, self.position - HEADER_SIZE))
 
 
@@ -193,16 +192,17 @@ def _evenly(data: Iterable[Chunk]) -> Iterator[bytes]:
     """
     small = bytearray()
     for piece in data:
-        if len(piece) < _GATHER:
+        size = len(piece)
+        if size < _GATHER:
             small += piece
-            if len(small) < _GATHER:
-                continue
+            if len(small) >= _GATHER:
+                yield bytes(small)
+                small.clear()
+            continue
         if small:
             yield bytes(small)
             small.clear()
-            if len(piece) < _GATHER:
-                continue
-        if isinstance(piece, bytes) and len(piece) <= CHUNK_SIZE:
+        if isinstance(piece, bytes) and size <= CHUNK_SIZE:
             yield piece
             continue
         view = memoryview(piece).cast("B")

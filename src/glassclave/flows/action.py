@@ -13,7 +13,7 @@ from pathlib import Path
 
 from glassclave.digests import parse_hex
 from glassclave.errors import ParseError, UsageError
-from glassclave.flows.build import measurements_file
+from glassclave.flows.files import measurements_file
 from glassclave.oci.reference import Reference, parse_reference
 from glassclave.results import PCR_SIZE
 

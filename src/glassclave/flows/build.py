@@ -12,6 +12,7 @@ from glassclave.eif.format import Architecture
 from glassclave.eif.metadata import Metadata, build_metadata
 from glassclave.eif.writer import ImagePlan, WrittenImage, write_image
 from glassclave.errors import UsageError
+from glassclave.flows.files import measurements_file
 from glassclave.image.config import ImageConfig, ProcessOptions, process_of
 from glassclave.image.program import program_problem
 from glassclave.image.tree import FileTree
@@ -82,11 +83,6 @@ class BuildResult:
     architecture: Architecture
     layout: LayoutReport
     memory_bytes: int
-
-
-def measurements_file(image: Path) -> Path:
-    """Where the measurements of ``image`` stand: ``app.measurements.json`` beside ``app.eif``."""
-    return image.with_name(image.name.removesuffix(".eif") + ".measurements.json")
 
 
 def build_image(

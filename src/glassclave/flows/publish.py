@@ -11,7 +11,7 @@ from pathlib import Path
 from glassclave.eif.describe import describe
 from glassclave.eif.inspection import inspect_image
 from glassclave.errors import ParseError, RefusedError, UnavailableError, UsageError
-from glassclave.flows.build import measurements_file
+from glassclave.flows.files import measurements_file
 from glassclave.flows.log import LogArchive, load_archive
 from glassclave.flows.log_referrer import push_log, refuse_other_run
 from glassclave.flows.measure import MeasuredFile, measure_file

@@ -20,7 +20,7 @@ from glassclave.eif.signature import image_signer, read_signature
 from glassclave.eif.signing import sign_image
 from glassclave.eif.writer import SignatureData
 from glassclave.errors import GlassclaveError, RefusedError, UsageError
-from glassclave.flows.build import measurements_file
+from glassclave.flows.files import measurements_file
 from glassclave.flows.measure import MeasuredFile, measure_file
 from glassclave.progress import Progress
 from glassclave.provenance.predicate import (

@@ -179,9 +179,7 @@ class _Header:
         # Links and directories may carry a size that no data follows (as Go's reader takes them).
         if size and (flag not in b"015" or (self.flag == b"\0" and flag == b"5")):
             raise self.error("image.tar.size", "data behind a member that can have none")
-        device = (self.number(329, 8), self.number(337, 8)) if flag in b"34" else (0, 0)
-        if not (0 <= device[0] < 1 << 12 and 0 <= device[1] < 1 << 20):
-            raise self.error("image.tar.number", "a device number that Linux does not have")
+        device = self._device() if flag in b"34" else (0, 0)
         uid = self._pax_number(pax, b"uid", self.number(108, 8))
         gid = self._pax_number(pax, b"gid", self.number(116, 8))
         if not (0 <= uid <= _MAX_ID and 0 <= gid <= _MAX_ID):
@@ -199,6 +197,12 @@ class _Header:
             device=device,
             attributes=_attributes(pax),
         )
+
+    def _device(self) -> tuple[int, int]:
+        major, minor = self.number(329, 8), self.number(337, 8)
+        if not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20):
+            raise self.error("image.tar.number", "a device number that Linux does not have")
+        return major, minor
 
     def _flag(self, name: bytes) -> bytes:
         """The type. v7 marks a directory only by the slash at the end of its name; later formats say it."""

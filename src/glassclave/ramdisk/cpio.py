@@ -43,31 +43,35 @@ def write_archive(entries: Iterable[CpioEntry]) -> Iterator[Buffer]:
     Raises `ParseError` ``ramdisk.*`` where a value does not fit or a content has another length than said.
     """
     written = 0
+    padding = (
+        b""  # of the entry before: given out with the next header, for small pieces cost more than bytes
+    )
     for entry in entries:
-        for piece in _entry_pieces(entry):
-            written += len(piece)
-            yield piece
-    trailer = _header(CpioEntry(name=TRAILER_NAME, mode=0, inode=0))
+        if entry.name == TRAILER_NAME:
+            raise ParseError("ramdisk.name", "a file of this name would end the archive", field="TRAILER!!!")
+        head = padding + _header(entry)
+        yield head
+        length = 0
+        if entry.size or entry.content is not NO_CONTENT:
+            for piece in entry.content.chunks():
+                length += len(piece)
+                yield piece
+        if length != entry.size:
+            raise _other_size(entry, length)
+        written += len(head) + length
+        padding = _PADDING[length % 4]
+    trailer = padding + _header(CpioEntry(name=TRAILER_NAME, mode=0, inode=0))
     yield trailer
     written += len(trailer)
     yield bytes(-written % ARCHIVE_BLOCK)
 
 
-def _entry_pieces(entry: CpioEntry) -> Iterator[Buffer]:
-    if entry.name == TRAILER_NAME:
-        raise ParseError("ramdisk.name", "a file of this name would end the archive", field="TRAILER!!!")
-    yield _header(entry)
-    length = 0
-    for piece in entry.content.chunks():
-        length += len(piece)
-        yield piece
-    if length != entry.size:
-        raise ParseError(
-            "ramdisk.content.size",
-            f"{entry.size} bytes were announced, {length} came",
-            field=entry.name[:120].decode("utf-8", "backslashreplace"),
-        )
-    yield _PADDING[length % 4]
+def _other_size(entry: CpioEntry, length: int) -> ParseError:
+    return ParseError(
+        "ramdisk.content.size",
+        f"{entry.size} bytes were announced, {length} came",
+        field=entry.name[:120].decode("utf-8", "backslashreplace"),
+    )
 
 
 def _header(entry: CpioEntry) -> bytes:

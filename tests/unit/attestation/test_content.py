@@ -13,8 +13,11 @@ from glassclave.results import PCR2_OF_NOTHING, Check, Severity
 from tests.unit.attestation.forge import CHAIN, EXPECTED, MODULE, NONCE, NOW, PCRS, ROOT, Forge
 
 
+AT_ITS_TIME = Historical()
+
+
 def appraise(
-    forge: Forge, *, mode: Live | Historical = Historical(), expected: Expected = EXPECTED
+    forge: Forge, *, mode: Live | Historical = AT_ITS_TIME, expected: Expected = EXPECTED
 ) -> DocumentAppraisal:
     return appraise_document(forge.document(), expected=expected, mode=mode, roots=[ROOT])
 

@@ -17,8 +17,8 @@ from glassclave.flows.build import (
     BuildRequest,
     BuildResult,
     build_image,
-    measurements_file,
 )
+from glassclave.flows.files import measurements_file
 from glassclave.image.config import ImageConfig, ProcessOptions
 from glassclave.image.tree import FileTree, Kind, Node
 from glassclave.progress import Silent

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from glassclave.errors import GlassclaveError, UnavailableError
-from glassclave.flows.build import measurements_file
+from glassclave.flows.files import measurements_file
 from glassclave.flows.publish import Published, PublishRequest, publish_image
 from glassclave.flows.read_back import exact_policy, read_back
 from glassclave.oci.manifest import MANIFEST_MEDIA_TYPE, Descriptor, parse_manifest

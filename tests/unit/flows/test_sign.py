@@ -14,7 +14,7 @@ from glassclave.eif.measurement import pcr_of_certificate
 from glassclave.eif.reader import read_image
 from glassclave.eif.signature import appraise_image
 from glassclave.errors import GlassclaveError
-from glassclave.flows.build import measurements_file
+from glassclave.flows.files import measurements_file
 from glassclave.flows.sign import SignRequest, SignResult, check_read_back, sign_file
 from glassclave.progress import Silent
 from glassclave.provenance.predicate import parse_predicate
