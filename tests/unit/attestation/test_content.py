@@ -12,7 +12,6 @@ from glassclave.attestation.expectation import Expected, Historical, Live
 from glassclave.results import PCR2_OF_NOTHING, Check, Severity
 from tests.unit.attestation.forge import CHAIN, EXPECTED, MODULE, NONCE, NOW, PCRS, ROOT, Forge
 
-
 AT_ITS_TIME = Historical()
 
 
