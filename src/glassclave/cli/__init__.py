@@ -34,7 +34,7 @@ VERBS = {
 
 INTERRUPTED = 130
 _OBJECTS_PER_COLLECTION = 20_000
-"""Python's own 700 costs an eighth of the time that loading all for `verify` takes: nothing is garbage yet."""
+"""Python's own 700 costs an eighth of the time of loading all that `verify` needs: nothing is garbage yet."""
 
 
 def _module_of(verb: str) -> str:
