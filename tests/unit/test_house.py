@@ -222,7 +222,7 @@ def test_runtime_requirements_are_those_of_the_distribution() -> None:
     assert names_in(listed) == set(project["dependencies"])
 
 
-@pytest.mark.parametrize("name", ["runtime", "dev", "fuzz", "bootstrap"])
+@pytest.mark.parametrize("name", ["runtime", "action", "dev", "fuzz", "bootstrap", "release", "bench"])
 def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8").replace("\\\n", " ")
     pins = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
