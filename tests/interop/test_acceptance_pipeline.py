@@ -103,4 +103,4 @@ def test_another_byte_of_source_is_another_image(push: Push, github: Github) -> 
     lines = "\n".join(f"{name}={value}" for name, value in expected.items())
     refused = push(given={"expected-pcrs": lines})
     assert "::error title=action.pcr.mismatch::PCR0 is " in refused["failed"]
-    assert refused["writes"] == []
+    assert [path for path in refused["writes"] if "/bases/" not in path] == []  # what was there before
