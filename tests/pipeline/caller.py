@@ -59,7 +59,7 @@ class Github:
         assert "crashed" not in said, said["crashed"]
         assert not said["leaked"], "a job's token stands in a log"
         print("stand-ins:", *(f"{name}: {what}" for name, what in said["stand_ins"].items()), sep="\n  ")
-        print("steps left out:", *said["left_out"], sep="\n  ")
+        print("jobs left out:", *said["left_out"], sep="\n  ")
         return said
 
 

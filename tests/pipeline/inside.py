@@ -49,7 +49,7 @@ class Scenario:
 
     ``uses``: what `uses:` names our action (then it is this checkout) or our called workflow. ``given``:
     inputs beyond what the workflow sets. ``repositories``: OWNER/NAME to git repositories beside the
-    workspace's. ``left_out``, ``jobs_left_out``: what is not run here, by name. ``tamper``: what happens to
+    workspace's. ``jobs_left_out``: what is not run here, by name. ``tamper``: what happens to
     an artifact between two jobs, and to which file. ``judges``: further commands of a consumer, by name;
     REFERENCE and TRUST stand for the reference and the trust file.
     ``images``: what the registry has before, as NAME:TAG to a layout with that image as ``base``.
@@ -65,7 +65,6 @@ class Scenario:
     repositories: dict[str, str] = field(default_factory=dict)
     tamper: tuple[str, str] | None = None
     judges: dict[str, list[str]] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
     jobs_left_out: tuple[str, ...] = ()
     images: dict[str, str] = field(default_factory=dict)
     swap_log: bool = False
@@ -136,7 +135,6 @@ def run_for(
         stand_ins=actions.all(),
         actions={} if scenario.calls_a_workflow else {scenario.uses: ROOT},
         with_more={scenario.uses: trust | scenario.given},
-        left_out=frozenset(scenario.left_out),
         jobs_left_out=frozenset(scenario.jobs_left_out),
         claims=scenario.claims,
         installed=Path(os.environ[INSTALLED]) if INSTALLED in os.environ else None,
@@ -207,8 +205,7 @@ def main(folder: Path) -> dict[str, Any]:
     name_the_registry(folder)
     (folder / "tls").mkdir()
     trusted, _ = certificate(folder / "tls", names=(HOST, "localhost"))
-    left_out = [*scenario.left_out, *(f"the job {name}" for name in scenario.jobs_left_out)]
-    result: dict[str, Any] = {"stand_ins": STAND_INS, "left_out": left_out}
+    result: dict[str, Any] = {"stand_ins": STAND_INS, "left_out": scenario.jobs_left_out}
     with Services(folder / "sandbox", referrers_api=False) as services, GithubApi(REPOSITORY, "") as api:
         front = Front(
             trusted, services.registry, lambda token: api.permissions(token).get("packages") == "write"

@@ -50,8 +50,6 @@ class Job:
     needs: Mapping[str, Any] = field(default_factory=dict)
     with_more: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Inputs that this machine needs and a workflow does not set, by action."""
-    left_out: frozenset[str] = frozenset()
-    """Names of steps that are not run here; every one of them is printed."""
     record: JobRecord = field(default_factory=lambda: JobRecord(1, "job"))
     deployment: str = ""
     """The environment that the job deploys to, in GitHub's sense of the word."""
@@ -85,9 +83,7 @@ class Job:
             key = str(step.get("id", f"(step {number})"))
             recorded = None if place is not None else self.record.begin(name)
             outcome, outputs[key] = "skipped", {"outputs": {}, "outcome": "skipped"}
-            if name in self.left_out:
-                self.say(f"left out: {name}")
-            elif holds(step.get("if", True), context):
+            if holds(step.get("if", True), context):
                 self.log.append(f"step: {name}")
                 try:
                     found, outcome = self._step(step, context, place), "success"

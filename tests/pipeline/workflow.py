@@ -74,7 +74,6 @@ class Run:
     stand_ins: Mapping[str, StandIn]
     actions: Mapping[str, Path] = field(default_factory=dict)
     with_more: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    left_out: frozenset[str] = frozenset()
     jobs_left_out: frozenset[str] = frozenset()
     """Keys of jobs of the first workflow that count as done here, without outputs."""
     claims: Mapping[str, str] = field(default_factory=dict)
@@ -263,7 +262,6 @@ class _Level:
             secrets={"GITHUB_TOKEN": token},
             needs=context["needs"],
             with_more=run.with_more,
-            left_out=run.left_out,
             deployment=described.get("environment", ""),
             record=record,
         )

@@ -20,7 +20,6 @@ from glassclave.streams import read_small_file
 REPORT = "rebuild.md"
 _LIMIT = 1 << 20
 _ISSUES_TOKEN = "GLASSCLAVE_ISSUES_TOKEN"  # noqa: S105 - the name of a variable
-_GITHUB_API = "https://api.github.com"
 
 
 @step("rebuild")
@@ -83,6 +82,7 @@ def _words(inputs: Inputs, reference: str, report: Path, login: Path | None) -> 
 @step("issue")
 def issue() -> None:
     """Open an issue with the report of another job, or comment on the one that is open."""
+    from glassclave.clients.github import PUBLIC_API
     from glassclave.clients.github_issues import GithubIssues
     from glassclave.flows.issue import decode_report, issue_title, tell
 
@@ -94,7 +94,7 @@ def issue() -> None:
     reference = parse_reference(inputs.text("reference"))
     title = issue_title(reference, inputs.text("result"))
     body = decode_report(inputs.text("report")) + _run_line(os.environ)
-    issues = GithubIssues(os.environ.get("GITHUB_API_URL") or _GITHUB_API, token)
+    issues = GithubIssues(os.environ.get("GITHUB_API_URL") or PUBLIC_API, token)
     found, opened = tell(issues, repository, title, body)
     print(f"{'opened' if opened else 'commented on'} {found.url}")
     set_output("issue-number", str(found.number))

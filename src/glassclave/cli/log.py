@@ -11,6 +11,7 @@ import click
 
 from glassclave.cli.arguments import as_typed
 from glassclave.cli.demands import load_trust_file, policy_of, policy_options
+from glassclave.cli.signing import signing_token
 from glassclave.cli.style import COLOUR_OPTION, style_of
 from glassclave.cli.workflow import as_text
 from glassclave.errors import UsageError
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from glassclave.policy.model import Policy
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_TOKEN_LIMIT = 65536
 _LINE_LIMIT = 1 << 20
 _RUN_OPTIONS = (
     click.option("--repo", envvar="GITHUB_REPOSITORY", metavar="OWNER/NAME", help="Default: this job's."),
@@ -160,9 +160,8 @@ def attach(
     For the last job of a workflow: it sees the logs of all jobs before it.
     """
     from glassclave.clients.credentials import DockerConfig
-    from glassclave.clients.job_token import ambient_token
     from glassclave.clients.registry import Registry
-    from glassclave.clients.sigstore_signer import check_signing, open_signer
+    from glassclave.clients.sigstore_signer import open_signer
     from glassclave.flows.log_referrer import attach_log
     from glassclave.oci.reference import parse_reference
     from glassclave.report.records import json_text
@@ -170,18 +169,13 @@ def attach(
     named = parse_reference(reference)
     run = _run(repo, run_id, attempt, commit)
     trust = load_trust_file(trust_config)
-    given = (
-        None
-        if identity_token is None
-        else read_small_file(Path(identity_token), limit=_TOKEN_LIMIT).decode("ascii", "replace").strip()
-    )
-    check_signing(trust, given or ambient_token())
+    token = signing_token(trust, identity_token)
     log = _from_api(run, jobs)
-    pinned, _ = attach_log(
+    pinned = attach_log(
         named,
         log,
         registry=Registry(DockerConfig(os.environ)),
-        open_signer=lambda: open_signer(trust, given or ambient_token()),
+        open_signer=lambda: open_signer(trust, token()),
     )
     if as_json:
         shown = {"reference": str(pinned), "record": log.claim.sha256.hex(), "lines": log.record.text_lines}

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import click
 
+from glassclave.cli.demands import load_trust_file
+from glassclave.cli.signing import signing_token
 from glassclave.cli.terminal import TerminalProgress
 from glassclave.cli.workflow import on_github
 from glassclave.errors import UsageError
-from glassclave.streams import open_source, read_small_file
-
-_TRUST_LIMIT = 4 << 20
-_TOKEN_LIMIT = 65536
+from glassclave.streams import open_source
 
 
 @click.command("publish")
@@ -47,10 +46,8 @@ def command(
 ) -> None:
     """Push an image, sign it keyless, read everything back as a consumer does, then move the tag."""
     from glassclave.clients.credentials import DockerConfig
-    from glassclave.clients.job_token import ambient_token
     from glassclave.clients.registry import Registry
-    from glassclave.clients.sigstore_signer import check_signing, open_signer
-    from glassclave.clients.sigstore_trust import load_trust
+    from glassclave.clients.sigstore_signer import open_signer
     from glassclave.clients.sigstore_verifier import SigstoreVerifier
     from glassclave.flows.publish import PublishRequest, publish_image, push_unsigned
     from glassclave.flows.read_back import read_back
@@ -78,19 +75,12 @@ def command(
         shown = {"reference": str(pushed), "digest": pushed.digest}
         click.echo(json_text(shown) if as_json else f"pushed     {pushed}  (not signed)")
         return
-    config = None if trust_config is None else read_small_file(Path(trust_config), limit=_TRUST_LIMIT)
-    trust = load_trust(config, source=trust_config or "Sigstore")
-    token = (
-        ambient_token()
-        if identity_token is None
-        else read_small_file(Path(identity_token), limit=_TOKEN_LIMIT).decode("ascii", "replace").strip()
-    )
-    check_signing(trust, token)
+    trust = load_trust_file(trust_config)
+    token = signing_token(trust, identity_token)
     published = publish_image(
         request,
         registry=registry,
-        # Asked for again: a job's token lives for minutes, and the push before may take longer.
-        open_signer=lambda: open_signer(trust, token if identity_token else ambient_token()),
+        open_signer=lambda: open_signer(trust, token()),
         read_back=lambda pinned, claims: read_back(
             pinned, claims, registry=registry, signatures=SigstoreVerifier(trust), progress=progress
         ),

@@ -14,10 +14,11 @@ import click
 from glassclave.cli.arguments import as_typed
 from glassclave.cli.container import say_line, say_nothing
 from glassclave.cli.demands import load_trust_file, policy_of, policy_options
+from glassclave.cli.signing import signing_token
 from glassclave.cli.style import COLOUR_OPTION, style_of
 from glassclave.cli.terminal import TerminalProgress
 from glassclave.errors import UnavailableError, UsageError
-from glassclave.streams import read_small_file, write_atomically
+from glassclave.streams import write_atomically
 
 if TYPE_CHECKING:
     from glassclave.bootstrap import Bootstrap
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from glassclave.provenance.evidence import VerifiedSignature
     from glassclave.provenance.rebuild import Rebuilt
     from glassclave.report.rebuild import RebuildReport
-
-_TOKEN_LIMIT = 65536
 
 
 @click.command("rebuild")
@@ -164,7 +163,7 @@ def _rebuild(asked: _Asked, trust: Trust) -> RebuildReport:
     from glassclave.policy.verdict import Level
     from glassclave.report.rebuild import RebuildReport
 
-    token = _token(asked, trust)
+    token = signing_token(trust, asked.identity_token) if asked.sign else None
     progress = TerminalProgress(quiet=asked.quiet)
     registry = Registry(
         DockerConfig(os.environ if asked.login is None else {**os.environ, "DOCKER_CONFIG": asked.login})
@@ -200,22 +199,6 @@ def _rebuild(asked: _Asked, trust: Trust) -> RebuildReport:
         signed = _sign(pinned, rebuilt, registry, trust, token, progress)
     progress.close()
     return RebuildReport(verdict=outcome.verdict, rebuilt=rebuilt, signed=signed)
-
-
-def _token(asked: _Asked, trust: Trust) -> Callable[[], str] | None:
-    """Gives a token to sign with; checked before anything is built, and asked for anew when it is needed."""
-    if not asked.sign:
-        return None
-    from glassclave.clients.job_token import ambient_token
-    from glassclave.clients.sigstore_signer import check_signing
-
-    file = asked.identity_token
-    if file is None:
-        check_signing(trust, ambient_token())
-        return ambient_token
-    token = read_small_file(Path(file), limit=_TOKEN_LIMIT).decode("ascii", "replace").strip()
-    check_signing(trust, token)
-    return lambda: token
 
 
 def _sign(

@@ -10,18 +10,12 @@ from glassclave.buildlog.text import MAX_COMPRESSED
 from glassclave.errors import ParseError, RefusedError, UnavailableError
 from glassclave.flows.evidence import Evidence, collect_evidence
 from glassclave.flows.log import LogArchive
-from glassclave.flows.signatures import check_room, push_bundle
+from glassclave.flows.signatures import check_room, push_bundle, push_referrer
+from glassclave.flows.stated import failures
 from glassclave.oci.artifact import read_artifact
 from glassclave.oci.log_artifact import LOG_ARTIFACT_TYPE, LogLayers, plan_log
-from glassclave.oci.manifest import (
-    EMPTY_BLOB,
-    EMPTY_DESCRIPTOR,
-    MANIFEST_MEDIA_TYPE,
-    Descriptor,
-    parse_manifest,
-)
+from glassclave.oci.manifest import MANIFEST_MEDIA_TYPE, Descriptor, parse_manifest
 from glassclave.oci.reference import Reference
-from glassclave.oci.referrers import record_referrer
 from glassclave.oci.transport import RegistryReader, RegistryWriter
 from glassclave.policy.checks.identity import check_identity
 from glassclave.policy.checks.log import JudgedLog, SignedLog, check_log, check_run, refused_log
@@ -32,22 +26,16 @@ from glassclave.provenance.claims import Claims
 from glassclave.provenance.evidence import SignatureVerifier, Signer
 from glassclave.provenance.logged import LOG_PREDICATE_TYPE, log_predicate, parse_log_predicate
 from glassclave.provenance.statement import build_statement, parse_statement
-from glassclave.results import Status
 
 _ATTACHED = 2
 """Referrers that a whole run's log adds: itself, and the statement about it."""
 
 
-def push_log(registry: RegistryWriter, reference: Reference, subject: Descriptor, log: LogArchive) -> str:
-    """The log as a referrer of ``subject``; its manifest's digest."""
-    plan = plan_log(log.record_file, log.text_file, subject)
-    registry.push_blob(reference, EMPTY_BLOB, EMPTY_DESCRIPTOR.digest)
-    registry.push_blob(reference, log.record_file, plan.record.digest)
-    registry.push_blob(reference, log.text_file, plan.text.digest)
-    registry.push_manifest(reference, plan.digest, plan.manifest, MANIFEST_MEDIA_TYPE)
-    entry = Descriptor(MANIFEST_MEDIA_TYPE, plan.digest, len(plan.manifest), {}, LOG_ARTIFACT_TYPE)
-    record_referrer(registry, reference, subject.digest, entry)
-    return plan.digest
+def push_log(registry: RegistryWriter, reference: Reference, subject: Descriptor, log: LogArchive) -> None:
+    """The log as a referrer of ``subject``."""
+    layers = (log.record_file, log.text_file)
+    manifest = plan_log(*layers, subject).manifest
+    push_referrer(registry, reference, subject, manifest, layers, LOG_ARTIFACT_TYPE, {})
 
 
 def refuse_other_run(log: LogArchive, claims: Claims) -> None:
@@ -67,7 +55,7 @@ def attach_log(
     *,
     registry: RegistryWriter,
     open_signer: Callable[[], AbstractContextManager[Signer]],
-) -> tuple[Reference, Claims]:
+) -> Reference:
     """Sign that ``log`` is of the run that made the artifact, and push both. The artifact by digest.
 
     Raises `RefusedError` ``log.*.mismatch``, and ``publish.referrers.count`` where nobody would look at it.
@@ -78,8 +66,7 @@ def attach_log(
     subject = Descriptor(MANIFEST_MEDIA_TYPE, stored.digest, len(stored.data))
     check_room(registry, pinned, stored.digest, adding=_ATTACHED)
     with open_signer() as signer:
-        claims = signer.claims
-        refuse_other_run(log, claims)
+        refuse_other_run(log, signer.claims)
         bundle = signer.sign_statement(
             build_statement(
                 reference.name,
@@ -90,7 +77,7 @@ def attach_log(
         )
     push_log(registry, pinned, subject, log)
     push_bundle(registry, pinned, subject, bundle, LOG_PREDICATE_TYPE)
-    return pinned, claims
+    return pinned
 
 
 def judge_log(
@@ -174,7 +161,7 @@ def _of_whole_runs(
 ) -> list[SignedLog]:
     found: list[SignedLog] = []
     for one in evidence.run_logs.good:
-        if any(check.status is not Status.PASS for check in check_identity(one.claims, policy)):
+        if failures(check_identity(one.claims, policy)):
             continue
         try:
             statement = parse_statement(one.payload, predicate_type=LOG_PREDICATE_TYPE)

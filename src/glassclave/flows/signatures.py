@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from glassclave.digests import sha256_digest
 from glassclave.errors import RefusedError, UnavailableError
 from glassclave.oci.manifest import (
@@ -88,9 +90,24 @@ def push_bundle(
         subject=subject,
         annotations=annotations,
     )
+    push_referrer(registry, reference, subject, manifest, [bundle], BUNDLE_MEDIA_TYPE, annotations)
+
+
+def push_referrer(
+    registry: RegistryWriter,
+    reference: Reference,
+    subject: Descriptor,
+    manifest: bytes,
+    layers: Sequence[bytes],
+    artifact_type: str,
+    annotations: Mapping[str, str],
+) -> None:
+    """A manifest about ``subject`` with an empty configuration, and its layers before it; then its entry in
+    the list of referrers, with the manifest's type and annotations."""
     digest = sha256_digest(manifest)
     registry.push_blob(reference, EMPTY_BLOB, EMPTY_DESCRIPTOR.digest)
-    registry.push_blob(reference, bundle, layer.digest)
+    for layer in layers:
+        registry.push_blob(reference, layer, sha256_digest(layer))
     registry.push_manifest(reference, digest, manifest, MANIFEST_MEDIA_TYPE)
-    entry = Descriptor(MANIFEST_MEDIA_TYPE, digest, len(manifest), annotations, BUNDLE_MEDIA_TYPE)
+    entry = Descriptor(MANIFEST_MEDIA_TYPE, digest, len(manifest), annotations, artifact_type)
     record_referrer(registry, reference, subject.digest, entry)
