@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from glassclave.buildlog.record import COMMIT, REPOSITORY, LoggedJob, LoggedStep, LogRecord, Scan
+from glassclave.buildlog.record import LoggedJob, LoggedStep, LogRecord, Scan
 from glassclave.buildlog.text import (
     MASK,
     MAX_TEXT,
@@ -18,6 +18,7 @@ from glassclave.buildlog.text import (
     truncation_marks,
 )
 from glassclave.errors import LimitError, UsageError
+from glassclave.sources import is_commit, is_repository
 
 # What a runner writes before each line: RFC 3339 in UTC, with seven digits of a second.
 _TIMED = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?Z ")
@@ -72,10 +73,10 @@ class Run:
             (
                 name
                 for name, right in (
-                    ("repository", REPOSITORY.match(self.repository)),
+                    ("repository", is_repository(self.repository)),
                     ("run", 1 <= self.run_id < _BEYOND),
                     ("attempt", 1 <= self.attempt < _BEYOND),
-                    ("commit", COMMIT.match(self.commit)),
+                    ("commit", is_commit(self.commit)),
                 )
                 if not right
             ),

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 
 from glassclave.errors import ParseError
 from glassclave.fields import Fields, parse_json
+from glassclave.sources import is_commit, is_repository
 
 SCHEMA = "https://glassclave.github.io/spec/build-log/v1"
 """Also the predicate type of a statement about a log."""
@@ -23,8 +23,6 @@ MAX_STEPS = 1000
 MAX_NAME = 1024
 """Characters of a name."""
 
-COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
-REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,100}/[A-Za-z0-9._-]{1,100}\Z")
 _SHA256_SIZE = 32
 _MAX_MARKS = 256
 
@@ -144,8 +142,8 @@ def parse_record(data: bytes, *, source: str = "log record") -> LogRecord:
     text.only("size", "lines", "sha256", "masks", "removed", "replaced", "truncated")
     scan.only("detector", "version", "rules")
     _demand(fields, "schema", fields.text("schema") == SCHEMA, f"must be {SCHEMA}")
-    _demand(fields, "repository", REPOSITORY.match(fields.text("repository")), "must be OWNER/NAME")
-    _demand(fields, "commit", COMMIT.match(fields.text("commit")), "must be 40 or 64 lower-case hex digits")
+    _demand(fields, "repository", is_repository(fields.text("repository")), "must be OWNER/NAME")
+    _demand(fields, "commit", is_commit(fields.text("commit")), "must be 40 or 64 lower-case hex digits")
     _demand(fields, "origin", fields.text("origin") in ORIGINS, f"must be one of {', '.join(ORIGINS)}")
     sha256 = text.text("sha256")
     _demand(text, "sha256", sha256 == sha256.lower(), "must be lower-case")

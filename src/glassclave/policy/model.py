@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from glassclave.errors import UsageError
+from glassclave.sources import is_commit, is_repository
 
 GITHUB_ISSUER = "https://token.actions.githubusercontent.com"
 DEFAULT_SOURCE_REFS = ("refs/tags/*", "refs/heads/main", "refs/heads/master")
@@ -18,10 +19,6 @@ STATEMENT_DEMANDS = (STATEMENT_REQUIRED, STATEMENT_OPTIONAL)
 """Of the statement of measurements: must be there, or may be missing (never: may be wrong)."""
 LOG_DEMANDS = (LOG_STATED, LOG_REQUIRED, LOG_ANY)
 """Of the build's log: kept where one was signed, signed and kept, or not looked at."""
-
-# Owners' names hold an underscore where an enterprise manages its users ("name_company").
-_REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,100}/[A-Za-z0-9._-]{1,100}\Z")
-_COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +45,7 @@ class Policy:
     statement: str = STATEMENT_REQUIRED
 
     def __post_init__(self) -> None:
-        if _REPOSITORY.match(self.repository) is None:
+        if not is_repository(self.repository):
             raise UsageError(
                 "policy.repository", "is not OWNER/NAME", field=self.repository[:120], hint="e.g. acme/hello"
             )
@@ -62,7 +59,7 @@ class Policy:
                     field=pattern[:120],
                     hint="write refs/heads/main for a branch, refs/tags/1.0 or refs/tags/* for tags",
                 )
-        if self.source_digest is not None and _COMMIT.match(self.source_digest) is None:
+        if self.source_digest is not None and not is_commit(self.source_digest):
             raise UsageError("policy.source-digest", "is no whole commit id", field=self.source_digest[:80])
         if self.build_log not in LOG_DEMANDS:
             raise _not_one_of("policy.build-log", self.build_log, LOG_DEMANDS)
@@ -88,7 +85,7 @@ class Policy:
         if path.startswith(".github/"):
             return self.repository, path
         parts = path.split("/", 2)
-        if len(parts) != 3 or _REPOSITORY.match("/".join(parts[:2])) is None:
+        if len(parts) != 3 or not is_repository("/".join(parts[:2])):
             raise UsageError(
                 "policy.signer-workflow",
                 "is neither PATH nor OWNER/NAME/PATH, with or without @REF",

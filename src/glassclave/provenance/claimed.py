@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from glassclave.errors import ParseError
 from glassclave.fields import Fields
 from glassclave.provenance.container import ContainerClaim, container_record, parse_container
 from glassclave.provenance.strict import hex_text, nullable, nullable_text
+from glassclave.sources import is_commit
 
 PRESERVE = "preserve"
 """``recipe.mtime`` of a build in which every file keeps its own time."""
 
-_COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _SHA256_SIZE = 32
 _MAX_NORMALIZERS = 256
 
@@ -149,7 +148,7 @@ def _parse_recipe(fields: Fields) -> Recipe:
 def _parse_source(fields: Fields) -> SourceClaim:
     fields.only("repository", "commit", "ref")
     commit = fields.text("commit")
-    if _COMMIT.match(commit) is None:
+    if not is_commit(commit):
         raise ParseError("claims.commit", "must be 40 or 64 lower-case hex digits", field=fields.at("commit"))
     return SourceClaim(repository=fields.text("repository"), commit=commit, ref=fields.text("ref"))
 

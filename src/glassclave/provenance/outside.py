@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -16,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 from glassclave.errors import ParseError
 from glassclave.fields import Fields
 from glassclave.provenance.strict import hex_text, nullable_text
+from glassclave.sources import is_commit
 
 KINDS = ("added", "changed", "removed")
 MAX_LISTED = 8192
@@ -24,7 +24,6 @@ MAX_LISTED = 8192
 _SHA256_SIZE = 32
 _MAX_NUMBER = 0xFFFFFFFF
 _MAX_REMOTES = 64
-_COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _INDENT = 12
 """Columns that an item of a list has before it in the measurements file."""
 
@@ -245,7 +244,7 @@ def _parse_package(fields: Fields) -> PackageChange:
 def _parse_repository(fields: Fields) -> RepositoryClaim:
     fields.only("layer", "path", "commit", "ref", "remotes")
     commit = nullable_text(fields, "commit")
-    if commit is not None and _COMMIT.match(commit) is None:
+    if commit is not None and not is_commit(commit):
         raise ParseError("claims.commit", "must be 40 or 64 lower-case hex digits", field=fields.at("commit"))
     return RepositoryClaim(
         layer=_layer(fields),

@@ -6,7 +6,6 @@ it; the time is the signature's. It is read as strictly as a measurement, and is
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,12 +15,12 @@ from glassclave.provenance.container import ContainerClaim
 from glassclave.provenance.evidence import VerifiedSignature
 from glassclave.provenance.strict import hex_text, nullable_text
 from glassclave.results import PCR_SIZE, FileDifference, Measurements
+from glassclave.sources import is_commit
 
 REBUILD_TYPE = "https://glassclave.github.io/spec/rebuild/v1"
 EQUAL = "equal"
 HASH_ALGORITHM = "SHA384"
 MAX_DIFFERENCES = 1024
-_COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +118,7 @@ def parse_rebuild(value: Mapping[str, object], *, source: str) -> RebuildPredica
     for program in (tool, builder):
         program.only("name", "version")
     commit = origin.text("commit")
-    if _COMMIT.match(commit) is None:
+    if not is_commit(commit):
         raise ParseError("claims.commit", "must be 40 or 64 lower-case hex digits", field=origin.at("commit"))
     return RebuildPredicate(
         measurements=Measurements(

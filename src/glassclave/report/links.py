@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 from glassclave.provenance.claims import Claims, repository_of, split_workflow_uri
+from glassclave.sources import is_commit, is_repository
 
-_REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,100}/[A-Za-z0-9._-]{1,100}\Z")
-_COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _PATH = re.compile(r"[A-Za-z0-9._/-]{1,400}\Z")
 _RUN = re.compile(r"/actions/runs/[0-9]{1,20}(?:/attempts/[0-9]{1,6})?\Z")
 
@@ -15,7 +14,7 @@ _RUN = re.compile(r"/actions/runs/[0-9]{1,20}(?:/attempts/[0-9]{1,6})?\Z")
 def public_link(uri: str | None) -> str | None:
     """The address of a repository on GitHub; ``None`` for anything else."""
     repository = None if uri is None else repository_of(uri)
-    if repository is None or _REPOSITORY.match(repository) is None:
+    if repository is None or not is_repository(repository):
         return None
     return f"https://github.com/{repository}"
 
@@ -23,7 +22,7 @@ def public_link(uri: str | None) -> str | None:
 def commit_link(claims: Claims) -> str | None:
     """The source as it was at the commit that the run was started at."""
     repository, commit = public_link(claims.source_repository_uri), claims.source_repository_digest
-    if repository is None or commit is None or _COMMIT.match(commit) is None:
+    if repository is None or commit is None or not is_commit(commit):
         return None
     return f"{repository}/tree/{commit}"
 
@@ -36,9 +35,9 @@ def workflow_link(claims: Claims, *, signer: bool) -> str | None:
         else (claims.build_config_uri, claims.build_config_digest)
     )
     parts = None if uri is None else split_workflow_uri(uri)
-    if parts is None or commit is None or _COMMIT.match(commit) is None:
+    if parts is None or commit is None or not is_commit(commit):
         return None
-    if _REPOSITORY.match(parts.repository) is None or _PATH.match(parts.path) is None or ".." in parts.path:
+    if not is_repository(parts.repository) or _PATH.match(parts.path) is None or ".." in parts.path:
         return None
     return f"https://github.com/{parts.repository}/blob/{commit}/{parts.path}"
 
