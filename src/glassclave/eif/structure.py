@@ -170,7 +170,7 @@ def _placement(source: ByteSource, sections: list[Section]) -> Iterator[Breach]:
             "eif.section.order", "the table does not list the sections in the order of the file", 0x1C
         )
     position = HEADER_SIZE
-    for section in sorted(sections, key=lambda section: (section.offset, section.size)):
+    for section in sorted(sections, key=lambda section: section.offset):
         if section.offset < position:
             yield Breach("eif.section.overlap", f"a {section.name} section overlaps another", section.offset)
         elif section.offset > position:
