@@ -56,6 +56,7 @@ _ALGORITHMS = {
     "1.2.840.113549.1.1.11": "sha256WithRSAEncryption",
     "1.2.840.113549.1.1.12": "sha384WithRSAEncryption",
     "1.2.840.113549.1.1.13": "sha512WithRSAEncryption",
+    "1.2.840.113549.1.1.14": "sha224WithRSAEncryption",
     "1.3.101.112": "ED25519",
     "1.3.101.113": "ED448",
 }
@@ -175,5 +176,5 @@ def _debug_form(char: str) -> str:
     known = {"\\": "\\\\", '"': "\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"}
     if char in known:
         return known[char]
-    hidden = unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn", "Me")
+    hidden = not char.isprintable() or unicodedata.category(char) in ("Mn", "Me")
     return f"\\u{{{ord(char):x}}}" if hidden else char

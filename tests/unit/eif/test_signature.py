@@ -322,6 +322,14 @@ assert isinstance(SIGN1_ITEMS, list)
             cbor.encode([entry(CERTIFICATE, list(cbor.encode([*SIGN1_ITEMS[:3], bytes(95)])))]),
             "cose.signature.size",
         ),
+        (cbor.encode({0: entry(CERTIFICATE, SIGN1)}), "eif.signature.shape"),
+        (cbor.encode([["signing_certificate", "signature"]]), "eif.signature.shape"),
+        (cbor.encode([entry(CERTIFICATE, ["x"])]), "eif.signature.byte"),
+        (cbor.encode([entry(bytes(CERTIFICATE), SIGN1)]), "eif.signature.byte-string"),
+        (cbor.encode([entry(CERTIFICATE, bytes(SIGN1))]), "eif.signature.byte-string"),
+        (cbor.encode([[[[]]]]), "eif.signature.shape"),
+        (cbor.encode([[[[[]]]]]), "cbor.depth"),
+        (bytes(32768), "cbor.trailing"),
         (bytes(32769), "eif.signature.size"),
     ],
 )
@@ -345,16 +353,21 @@ def test_case_10_byte_strings_are_read_leniently_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "payload",
+    ("payload", "code"),
     [
-        {"register_index": 1, "register_value": list(bytes.fromhex(PCR0))},
-        {"register_index": 0, "register_value": list(bytes.fromhex(PCR0))[:47]},
-        {"register_value": list(bytes.fromhex(PCR0)), "register_index": 0},
-        [],
+        ({"register_index": 1, "register_value": list(bytes.fromhex(PCR0))}, "eif.signature.payload"),
+        ({"register_index": 0, "register_value": list(bytes.fromhex(PCR0))[:47]}, "eif.signature.payload"),
+        ({"register_value": list(bytes.fromhex(PCR0)), "register_index": 0}, "eif.signature.payload"),
+        ([], "eif.signature.payload"),
+        (["register_index", "register_value"], "eif.signature.payload"),
+        ([[]], "eif.signature.payload"),
+        ([[[]]], "cbor.depth"),
+        ([0] * 63, "eif.signature.payload"),
+        ([0] * 64, "cbor.items"),
     ],
 )
-def test_signed_payloads_that_are_not_pcr0(payload: object) -> None:
+def test_signed_payloads_that_are_not_pcr0(payload: object, code: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     sign1 = cose.sign_sign1(cbor.encode(payload), key)
     data = encode_section(SignatureSection(certificate_file=certificate_for(key), sign1=sign1))
-    assert refusal(data) == "eif.signature.payload"
+    assert refusal(data) == code

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from glassclave.policy.checks.image import Hints, check_image
+from glassclave.policy.checks.image import Hints, check_image, check_unstated, read_info
 from glassclave.provenance.claimed import BuildLogClaim
 from glassclave.provenance.predicate import Measured, MeasurementPredicate, predicate_json
 from glassclave.results import Check, Status
@@ -147,3 +148,83 @@ def test_the_files_beside_the_image_say_the_same() -> None:
     for described in (b"", b"[]", b"{}", b'{"Measurements":{}}', b'{"Measurements":{"PCR0":"b"}}'):
         (check,) = failures(hints=replace(beside, described=described))
         assert check.code == "image.describe.mismatch"
+
+
+MEASURED_AS = {"HashAlgorithm": "Sha384 { ... }", "PCR0": "a"}
+INFO = {"PCR0": "a"}
+
+
+def unstated(**hints: Any) -> Check:
+    (check,) = check_unstated(FOUND, replace(NOTHING, measured_as=MEASURED_AS, **hints))
+    assert check.step == "image"
+    return check
+
+
+@pytest.mark.parametrize(
+    ("hints", "said"),
+    [
+        ({}, "nothing beside it says what it measures"),
+        ({"annotations": {1: "01" * 48, 0: "00" * 48}}, "agrees with the manifest's PCR0, PCR1"),
+        ({"measurements": predicate_json(SIGNED)}, "agrees with 1 file beside it"),
+        (
+            {
+                "annotations": {2: "02" * 48},
+                "described": b'{"Measurements":{"PCR0":"a"}}',
+                "infos": (INFO, INFO),
+            },
+            "agrees with the manifest's PCR2 and 3 files beside it",
+        ),
+    ],
+)
+def test_an_image_of_which_nothing_is_stated_passes_by_what_stands_beside_it(
+    hints: dict[str, object], said: str
+) -> None:
+    check = unstated(**hints)
+    assert (check.code, check.status) == ("image", Status.PASS)
+    assert check.message == f"584 B, PCR0, PCR1, PCR2, PCR8 measured here; {said}"
+
+
+def test_a_measurements_file_that_nobody_signed_may_claim_what_it_will() -> None:
+    other = replace(SIGNED, claimed=replace(SIGNED.claimed, source=None, container=None))
+    assert unstated(measurements=predicate_json(other)).status is Status.PASS
+
+
+@pytest.mark.parametrize(
+    ("hints", "code"),
+    [
+        ({"annotations": {0: "00" * 47 + "01"}}, "image.annotation.mismatch"),
+        ({"measurements": b"{}"}, "image.measurements.mismatch"),
+        (
+            {"measurements": predicate_json(replace(SIGNED, measured=replace(FOUND, flags=1)))},
+            "image.measurements.mismatch",
+        ),
+        ({"described": b'{"Measurements":{"PCR0":"b"}}'}, "image.describe.mismatch"),
+        ({"described": b'{"Measurements":{"PCR0":"a","PCR1":"b"}}'}, "image.describe.mismatch"),
+        ({"infos": (INFO, {"PCR0": "b"})}, "image.describe.mismatch"),
+        ({"infos": ({},)}, "image.describe.mismatch"),
+    ],
+)
+def test_where_nothing_is_stated_a_wrong_word_beside_the_image_fails(
+    hints: dict[str, object], code: str
+) -> None:
+    check = unstated(**hints)
+    assert (check.code, check.status) == (code, Status.FAIL)
+
+
+@pytest.mark.parametrize(
+    ("printed", "found"),
+    [
+        (b'{"Measurements":{"HashAlgorithm":"Sha384","PCR0":"a"}}', INFO),
+        (b'Start building...\n{"Measurements":{"PCR0":"a"}}done', INFO),
+        (b'{"Measurements":{}}', {}),
+        (b"", None),
+        (b"Start building...", None),
+        (b'"Measurements":{"PCR0":"a"}', None),
+        (b'{"Measurements":[]}', None),
+        (b"}{", None),
+    ],
+)
+def test_what_nitro_cli_printed_is_read_with_its_messages_or_without(
+    printed: bytes, found: dict[str, object] | None
+) -> None:
+    assert read_info(printed) == found

@@ -27,6 +27,7 @@ def test_what_is_demanded_when_only_the_repository_is_named() -> None:
             runner_environment="github-hosted",
             visibility="public",
             build_log="stated",
+            statement="required",
         )
         == POLICY
     )
@@ -68,6 +69,8 @@ def test_each_default_is_enough(claim: str, values: tuple[str, ...]) -> None:
         ({"build_log": "Required"}, "policy.build-log", "Required"),
         ({"build_log": "x" * 300}, "policy.build-log", "x" * 80),
         ({"build_log": ""}, "policy.build-log", ""),
+        ({"statement": "Optional"}, "policy.statement", "Optional"),
+        ({"statement": ""}, "policy.statement", ""),
         ({"triggers": ("push", "")}, "policy.empty", None),
         ({"source_refs": ()}, "policy.empty", None),
         ({"triggers": ()}, "policy.empty", None),
