@@ -45,7 +45,6 @@ class Certificate:
     parsed: x509.Certificate = field(repr=False)
     version: x509.Version
     algorithm: x509.ObjectIdentifier
-    issuer: x509.Name = field(repr=False)
     subject: x509.Name = field(repr=False)
     common_name: str | None
     not_before: datetime
@@ -100,7 +99,6 @@ def _read(parsed: x509.Certificate, der: bytes, place: str) -> Certificate:
         parsed=parsed,
         version=parsed.version,
         algorithm=parsed.signature_algorithm_oid,
-        issuer=parsed.issuer,
         subject=parsed.subject,
         common_name=str(names[0].value) if len(names) == 1 else None,
         not_before=parsed.not_valid_before_utc,
@@ -202,10 +200,18 @@ def _verify_leaf(certificate: Certificate) -> None:
 
 
 def _verify_issued(certificate: Certificate, issuer: Certificate) -> None:
-    if certificate.issuer != issuer.subject:
-        raise _refused("name", certificate, f"does not name {issuer.place} as its issuer")
     try:
         # Compares names, inner and outer algorithm, and the signature over the bytes as they stand.
         certificate.parsed.verify_directly_issued_by(issuer.parsed)
     except (ValueError, TypeError, InvalidSignature) as error:
+        if not _names(certificate, issuer):
+            raise _refused("name", certificate, f"does not name {issuer.place} as its issuer") from error
         raise _refused("signature", certificate, f"was not signed by {issuer.place}") from error
+
+
+def _names(certificate: Certificate, issuer: Certificate) -> bool:
+    """Whether it names its issuer: read only to say what is wrong, for a tenth of the whole walk's time."""
+    try:
+        return certificate.parsed.issuer == issuer.subject
+    except _UNREADABLE:
+        return False
