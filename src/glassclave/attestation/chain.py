@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -70,11 +70,19 @@ class Certificate:
 
 def parse_certificate(der: bytes, *, place: str) -> Certificate:
     """One DER certificate; `ParseError` ``attestation.chain.certificate`` when it cannot be read whole."""
+    return _parsed([(place, der)])[0]
+
+
+def _parsed(certificates: Iterable[tuple[str, bytes]]) -> list[Certificate]:
+    with warnings.catch_warnings():
+        # The library warns of oddities in foreign certificates; what matters is checked below.
+        warnings.simplefilter("ignore")
+        return [_certificate(der, place) for place, der in certificates]
+
+
+def _certificate(der: bytes, place: str) -> Certificate:
     try:
-        with warnings.catch_warnings():
-            # The library warns of oddities in foreign certificates; what matters is checked below.
-            warnings.simplefilter("ignore")
-            return _read(x509.load_der_x509_certificate(der), der, place)
+        return _read(x509.load_der_x509_certificate(der), der, place)
     except _UNREADABLE as error:
         raise ParseError(
             "attestation.chain.certificate", "is not a readable X.509 certificate", field=place
@@ -115,8 +123,8 @@ def _read(parsed: x509.Certificate, der: bytes, place: str) -> Certificate:
 
 def parse_chain(cabundle: Sequence[bytes], certificate: bytes) -> tuple[Certificate, ...]:
     """The certificates of a document, root first, leaf last."""
-    bundle = [parse_certificate(der, place=f"cabundle[{index}]") for index, der in enumerate(cabundle)]
-    return (*bundle, parse_certificate(certificate, place=_LEAF))
+    bundle = [(f"cabundle[{index}]", der) for index, der in enumerate(cabundle)]
+    return tuple(_parsed([*bundle, (_LEAF, certificate)]))
 
 
 def verify_path(chain: Sequence[Certificate]) -> None:
