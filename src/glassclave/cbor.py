@@ -25,9 +25,10 @@ from dataclasses import dataclass
 from glassclave.errors import LimitError, ParseError, UsageError
 
 _UINT, _NEGINT, _BYTES, _TEXT, _ARRAY, _MAP, _TAG, _SIMPLE = range(8)
-_FALSE, _TRUE, _NULL, _BREAK = 0xF4, 0xF5, 0xF6, 0xFF
-_INDEFINITE_MAP = 0xBF
+_FALSE, _TRUE, _NULL = 0xF4, 0xF5, 0xF6
+_INDEFINITE_MAP, _BREAK = b"\xbf", b"\xff"
 _ENCODE_DEPTH = 64
+_KEYS = (int, bytes, str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def decode(
     write it since 2025; nothing inside it may be. Raises `ParseError` or `LimitError` ``cbor.*`` with offset.
     """
     reader = _Reader(data, max_depth=max_depth, max_items=max_items, tags=tags, booleans=booleans)
-    if indefinite_outer_map and data[:1] == bytes((_INDEFINITE_MAP,)):
+    if indefinite_outer_map and data[:1] == _INDEFINITE_MAP:
         value: object = reader.indefinite_map()
     else:
         value = reader.item(0)
@@ -108,10 +109,11 @@ class _Reader:
 
     def indefinite_map(self) -> dict[int | bytes | str, object]:
         """The outermost map, pairs until the break byte (RFC 8949 §3.2.2)."""
-        self._count(self.offset)
+        self._items_left -= 1
+        self._check_room(self.offset)
         self.offset += 1
         result: dict[int | bytes | str, object] = {}
-        while self._peek() != _BREAK:
+        while self._data[self.offset : self.offset + 1] != _BREAK:
             self._pair(result, 0)
         self.offset += 1
         return result
@@ -120,7 +122,7 @@ class _Reader:
         start = self.offset
         key = self.item(depth + 1)
         # bool is an int in Python: False would silently be the key 0.
-        if isinstance(key, bool) or not isinstance(key, int | bytes | str):
+        if isinstance(key, bool) or not isinstance(key, _KEYS):
             raise ParseError("cbor.key", "a map key is neither a number nor a string", offset=start)
         if key in result:
             raise ParseError("cbor.duplicate-key", "a key stands twice in one map", offset=start)
@@ -129,9 +131,11 @@ class _Reader:
     def _head(self) -> tuple[int, int]:
         """Major type and argument of the next item, refused unless written in its shortest form."""
         start = self.offset
-        self._count(start)
-        initial = self._peek()
-        self.offset += 1
+        self._items_left -= 1
+        if self._items_left < 0 or start >= len(self._data):
+            self._check_room(start)
+        initial = self._data[start]
+        self.offset = start + 1
         major, info = initial >> 5, initial & 0x1F
         if info < 24:
             return major, info
@@ -146,10 +150,12 @@ class _Reader:
             raise ParseError("cbor.shortest", "a number is not in its shortest form", offset=start)
         return major, argument
 
-    def _peek(self) -> int:
-        if self.offset >= len(self._data):
-            raise ParseError("cbor.truncated", "the input ends inside an item", offset=self.offset)
-        return self._data[self.offset]
+    def _check_room(self, start: int) -> None:
+        """One more item may begin at ``start``."""
+        if self._items_left < 0:
+            raise LimitError("cbor.items", "too many items", offset=start)
+        if start >= len(self._data):
+            raise ParseError("cbor.truncated", "the input ends inside an item", offset=start)
 
     def _take(self, size: int, start: int) -> bytes:
         if size > len(self._data) - self.offset:
@@ -171,11 +177,6 @@ class _Reader:
         if self._booleans and initial in (_FALSE, _TRUE):
             return initial == _TRUE
         raise ParseError("cbor.type", f"simple value {value} is not allowed", offset=start)
-
-    def _count(self, start: int) -> None:
-        self._items_left -= 1
-        if self._items_left < 0:
-            raise LimitError("cbor.items", "too many items", offset=start)
 
     def _room_for(self, count: int, start: int) -> None:
         """Every item takes a byte: a larger count is a lie, found before anything is allocated."""
@@ -246,7 +247,7 @@ def _write_text(out: bytearray, value: str) -> None:
 def _write_map(out: bytearray, value: dict[object, object], depth: int) -> None:
     _write_head(out, _MAP, len(value))
     for key, member in value.items():
-        if isinstance(key, bool) or not isinstance(key, int | bytes | str):
+        if isinstance(key, bool) or not isinstance(key, _KEYS):
             raise UsageError("cbor.value", "a map key must be a number or a string")
         _write(out, key, depth + 1)
         _write(out, member, depth + 1)

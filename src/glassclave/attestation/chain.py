@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -45,7 +45,6 @@ class Certificate:
     parsed: x509.Certificate = field(repr=False)
     version: x509.Version
     algorithm: x509.ObjectIdentifier
-    issuer: x509.Name = field(repr=False)
     subject: x509.Name = field(repr=False)
     common_name: str | None
     not_before: datetime
@@ -71,11 +70,19 @@ class Certificate:
 
 def parse_certificate(der: bytes, *, place: str) -> Certificate:
     """One DER certificate; `ParseError` ``attestation.chain.certificate`` when it cannot be read whole."""
+    return _parsed([(place, der)])[0]
+
+
+def _parsed(certificates: Iterable[tuple[str, bytes]]) -> list[Certificate]:
+    with warnings.catch_warnings():
+        # The library warns of oddities in foreign certificates; what matters is checked below.
+        warnings.simplefilter("ignore")
+        return [_certificate(der, place) for place, der in certificates]
+
+
+def _certificate(der: bytes, place: str) -> Certificate:
     try:
-        with warnings.catch_warnings():
-            # The library warns of oddities in foreign certificates; what matters is checked below.
-            warnings.simplefilter("ignore")
-            return _read(x509.load_der_x509_certificate(der), der, place)
+        return _read(x509.load_der_x509_certificate(der), der, place)
     except _UNREADABLE as error:
         raise ParseError(
             "attestation.chain.certificate", "is not a readable X.509 certificate", field=place
@@ -100,7 +107,6 @@ def _read(parsed: x509.Certificate, der: bytes, place: str) -> Certificate:
         parsed=parsed,
         version=parsed.version,
         algorithm=parsed.signature_algorithm_oid,
-        issuer=parsed.issuer,
         subject=parsed.subject,
         common_name=str(names[0].value) if len(names) == 1 else None,
         not_before=parsed.not_valid_before_utc,
@@ -117,8 +123,8 @@ def _read(parsed: x509.Certificate, der: bytes, place: str) -> Certificate:
 
 def parse_chain(cabundle: Sequence[bytes], certificate: bytes) -> tuple[Certificate, ...]:
     """The certificates of a document, root first, leaf last."""
-    bundle = [parse_certificate(der, place=f"cabundle[{index}]") for index, der in enumerate(cabundle)]
-    return (*bundle, parse_certificate(certificate, place=_LEAF))
+    bundle = [(f"cabundle[{index}]", der) for index, der in enumerate(cabundle)]
+    return tuple(_parsed([*bundle, (_LEAF, certificate)]))
 
 
 def verify_path(chain: Sequence[Certificate]) -> None:
@@ -202,10 +208,18 @@ def _verify_leaf(certificate: Certificate) -> None:
 
 
 def _verify_issued(certificate: Certificate, issuer: Certificate) -> None:
-    if certificate.issuer != issuer.subject:
-        raise _refused("name", certificate, f"does not name {issuer.place} as its issuer")
     try:
         # Compares names, inner and outer algorithm, and the signature over the bytes as they stand.
         certificate.parsed.verify_directly_issued_by(issuer.parsed)
     except (ValueError, TypeError, InvalidSignature) as error:
+        if not _names(certificate, issuer):
+            raise _refused("name", certificate, f"does not name {issuer.place} as its issuer") from error
         raise _refused("signature", certificate, f"was not signed by {issuer.place}") from error
+
+
+def _names(certificate: Certificate, issuer: Certificate) -> bool:
+    """Whether it names its issuer: read only to say what is wrong, for a tenth of the whole walk's time."""
+    try:
+        return certificate.parsed.issuer == issuer.subject
+    except _UNREADABLE:
+        return False

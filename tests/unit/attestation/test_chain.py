@@ -90,11 +90,23 @@ def test_the_leaf_must_be_none() -> None:
 @pytest.mark.parametrize("index", range(1, 5))
 def test_each_is_issued_by_the_one_before(index: int) -> None:
     place = GOOD[index].place
-    assert refusal(bent(index, issuer=GOOD[index].subject)) == ("name", place)
-    other = parse_certificate(
-        certificate(replace(CHAIN[index], issuer_key=77), CHAIN[index - 1]), place=place
-    )
-    assert refusal(bent(index, parsed=other.parsed)) == ("signature", place)
+    for changes, rule in (
+        ({"issuer_name": "another"}, "name"),
+        ({"issuer_key": 77}, "signature"),
+        ({"issuer_name": "another", "issuer_key": 77}, "name"),
+    ):
+        der = certificate(replace(CHAIN[index], **changes), CHAIN[index - 1])
+        other = parse_certificate(der, place=place)
+        assert refusal(bent(index, parsed=other.parsed)) == (rule, place)
+
+
+def test_an_issuers_name_that_cannot_be_read_names_nobody() -> None:
+    good = certificate(replace(CHAIN[LEAF], issuer_name="instancf"), CHAIN[LEAF - 1])
+    assert good.count(b"instancf") == 1
+    other = parse_certificate(good.replace(b"instancf", b"instanc\xff"), place="certificate")
+    with pytest.raises(ValueError, match="issuer"):
+        _ = other.parsed.issuer
+    assert refusal(bent(LEAF, parsed=other.parsed)) == ("name", "certificate")
 
 
 def test_both_ends_of_a_validity_belong_to_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import random
 import threading
 import zlib
@@ -132,6 +133,28 @@ def test_a_full_disk_is_a_typed_error() -> None:
                 ramdisks=[[b"r"]],
             ),
         )
+    assert caught.value.code == "file.unwritable"
+
+
+def test_a_disk_that_fails_while_the_file_is_synced_is_a_typed_error() -> None:
+    class OnAPipe(io.BytesIO):
+        def fileno(self) -> int:
+            return writing
+
+    reading, writing = os.pipe()  # which cannot be synced
+    plan = ImagePlan(
+        architecture=Architecture.X86_64,
+        kernel=[b"k"],
+        cmdline=b"c",
+        metadata=METADATA_TEXT,
+        ramdisks=[[b"r"]],
+    )
+    try:
+        with pytest.raises(UnavailableError) as caught:
+            write_image(OnAPipe(), plan)
+    finally:
+        os.close(reading)
+        os.close(writing)
     assert caught.value.code == "file.unwritable"
 
 
