@@ -123,3 +123,19 @@ def test_how_much_there_is_and_should_be(data: bytes, words: str) -> None:
     with pytest.raises(ParseError) as caught:
         read(data)
     assert caught.value.message == words
+
+
+class Counting(BytesSource):
+    """Of how many reads there were."""
+
+    reads = 0
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        self.reads += 1
+        return super().read_at(offset, length)
+
+
+def test_no_more_sections_are_looked_at_than_a_table_can_have() -> None:
+    source = Counting(FULL + struct.pack(">HHQ", RAMDISK, 0, 0) * 1000)
+    assert not read_structure(source, name="test.eif").agreed
+    assert source.reads == 1 + 32 + 33  # the header, the table's sections, one more than it could name
