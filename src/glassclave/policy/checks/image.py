@@ -51,8 +51,9 @@ def check_unstated(found: Measured, hints: Hints) -> tuple[Check, ...]:
 
 def read_info(data: bytes) -> Mapping[str, object] | None:
     """The ``Measurements`` in what nitro-cli printed, with its messages or without; ``None``: no such."""
-    begin, end = data.find(b"{"), data.rfind(b"}")
-    return None if begin < 0 else _described(data[begin : end + 1])
+    return _described(
+        data[data.find(b"{") : data.rfind(b"}") + 1]
+    )  # without braces nothing that is JSON is left
 
 
 def check_image(stated: MeasurementPredicate, found: Measured, hints: Hints) -> tuple[Check, ...]:
