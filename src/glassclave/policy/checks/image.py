@@ -51,9 +51,8 @@ def check_unstated(found: Measured, hints: Hints) -> tuple[Check, ...]:
 
 def read_info(data: bytes) -> Mapping[str, object] | None:
     """The ``Measurements`` in what nitro-cli printed, with its messages or without; ``None``: no such."""
-    return _described(
-        data[data.find(b"{") : data.rfind(b"}") + 1]
-    )  # without braces nothing that is JSON is left
+    # Without braces nothing is left that is JSON.
+    return _described(data[data.find(b"{") : data.rfind(b"}") + 1])
 
 
 def check_image(stated: MeasurementPredicate, found: Measured, hints: Hints) -> tuple[Check, ...]:
