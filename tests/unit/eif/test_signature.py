@@ -87,7 +87,9 @@ def refusal(data: bytes) -> str:
 
 @pytest.mark.parametrize("name", SIGNED)
 def test_case_05_images_signed_by_aws_code(name: str) -> None:
-    measurements = appraise_image(read(SIGNED[name])).measurements
+    appraised = appraise_image(read(SIGNED[name]))
+    assert (appraised.file_sha256, appraised.file_sha384) == (None, None)  # nobody asked for them
+    measurements = appraised.measurements
     registers = [value.hex() for value in measurements.by_index().values()]
     assert registers == [PCR0, PCR1, PCR2, SIGNED_PCR8[name]]
     found = inspect(SIGNED[name])
@@ -350,6 +352,9 @@ def test_case_10_byte_strings_are_read_leniently_only() -> None:
     signature = parse_signature(data, lenient=True)
     assert signature.section.byte_strings
     check_signature(signature, bytes.fromhex(PCR0))
+    with pytest.raises(ParseError) as caught:
+        decode_section(data)
+    assert caught.value.code == "eif.signature.byte-string"
 
 
 @pytest.mark.parametrize(
@@ -371,3 +376,13 @@ def test_signed_payloads_that_are_not_pcr0(payload: object, code: str) -> None:
     sign1 = cose.sign_sign1(cbor.encode(payload), key)
     data = encode_section(SignatureSection(certificate_file=certificate_for(key), sign1=sign1))
     assert refusal(data) == code
+
+
+def test_of_a_signed_pcr0_that_is_too_short_it_is_said() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    section = SignatureSection(
+        certificate_file=certificate_for(key), sign1=cose.sign_sign1(payload_of(bytes(47)), key)
+    )
+    with pytest.raises(RefusedError) as caught:
+        check_signature(parse_signature(encode_section(section)), bytes.fromhex(PCR0))
+    assert caught.value.message == "the signed PCR0 has 47 bytes, not 48"
