@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import struct
@@ -16,7 +17,10 @@ from tests.fuzz.command_line import Case, check
 from tests.unit.attestation.forge import PCRS, Forge, key
 from tests.unit.eif.images import by_hand, with_crc
 from tests.unit.eif.signed_images import SIGNED
+from tests.unit.eif.signing import AT, certificate_of, key_on, key_pem
 
+GOOD = by_hand()
+KEY, CERTIFICATE, SIGNED_AT = key_pem(key_on()), certificate_of(key_on()), f"{AT:%Y-%m-%dT%H:%M:%SZ}"
 DEEP = b"[" * 100_000
 WIDE = b"[" + b"0," * 1_900_000 + b"0]"
 TWICE = b'{"a": 1, "a": 2}'
@@ -82,6 +86,33 @@ def measurements(name: str, data: bytes, code: str, place: str = "source") -> Ca
     return Case(f"measurements, {name}", given(data, *words), code, place)
 
 
+def sign(
+    name: str, code: str, *, key: bytes = KEY, certificate: bytes = CERTIFICATE, status: int = 3
+) -> Case:
+    def make(folder: Path) -> Sequence[str | Path]:
+        for file, data in (("app.eif", GOOD), ("key.pem", key), ("certificate.pem", certificate)):
+            (folder / file).write_bytes(data)
+        words: list[str | Path] = [
+            "--key",
+            folder / "key.pem",
+            "--certificate",
+            folder / "certificate.pem",
+            "--at",
+            SIGNED_AT,
+        ]
+        return ["sign-eif", folder / "app.eif", *words, "-o", folder.parent / "out" / "app.eif"]
+
+    return Case(f"sign-eif, {name}", make, code, status=status)
+
+
+def pem(label: str, der: bytes) -> bytes:
+    return b"-----BEGIN %b-----\n%b\n-----END %b-----\n" % (
+        label.encode(),
+        base64.b64encode(der),
+        label.encode(),
+    )
+
+
 def fifo(folder: Path) -> Sequence[str | Path]:
     os.mkfifo(folder / "it")
     return ["describe", folder / "it"]
@@ -93,7 +124,6 @@ def sparse(folder: Path) -> Sequence[str | Path]:
     return ["attestation", "describe", folder / "it"]
 
 
-GOOD = by_hand()
 PEM = b"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"
 HUGE = (1 << 64) - 1
 METADATA_DEEP = by_hand([(1, b"K"), (2, b"c"), (5, DEEP), (3, b"r")])
@@ -160,6 +190,14 @@ CASES = (
     measurements("nested deep", DEEP, "json.depth"),
     measurements("a register of 1 MB", json.dumps({"PCR0": "0" * 1_000_000}).encode(), "field.size", "field"),
     measurements("1 MiB and one byte", bytes((1 << 20) + 1), "file.size"),
+    sign("a key that is none", "eif.sign.key.form", key=b"\0" * 1000),
+    sign("a key of 3 MB", "file.size", key=b"A" * 3_000_000),
+    sign("a key of 500 sequences", "eif.sign.key.form", key=pem("PRIVATE KEY", b"\x30\x80" * 500)),
+    sign("no certificate", "eif.certificate.pem", certificate=b""),
+    sign("a certificate of 3 MB", "file.size", certificate=b"A" * 3_000_000),
+    sign("two certificates", "eif.certificate.count", certificate=CERTIFICATE * 2, status=2),
+    sign("DER that is none", "eif.certificate.der", certificate=pem("CERTIFICATE", b"\x30\x84\xff\xff")),
+    sign("DER nested 500 deep", "eif.certificate.der", certificate=pem("CERTIFICATE", b"\x30\x80" * 500)),
     root("no certificate", b"\x30\x82\xff\xff", "attestation.root.syntax"),
     root("two", PEM * 2, "attestation.root.count"),
     root("70 KB", bytes(70_000), "file.size"),

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from itertools import pairwise
 
 from cryptography import x509
@@ -80,7 +81,10 @@ def _parsed(certificates: Iterable[tuple[str, bytes]]) -> list[Certificate]:
         return [_certificate(der, place) for place, der in certificates]
 
 
+@lru_cache(maxsize=64)
 def _certificate(der: bytes, place: str) -> Certificate:
+    """Remembered: the documents of one host share all authorities, those of one enclave the leaf too. Only
+    what stands in a certificate is, never a judgement of it."""
     try:
         return _read(x509.load_der_x509_certificate(der), der, place)
     except _UNREADABLE as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from glassclave.cli.terminal import TerminalProgress
-from glassclave.errors import UsageError
+from glassclave.errors import GlassclaveError, UsageError
 from glassclave.escaping import escape_untrusted
 from glassclave.report.records import finding_record, json_text
 from glassclave.results import PCR_COVERS, Severity
@@ -70,7 +70,12 @@ def command(
         at=_time(at),
     )
     progress = TerminalProgress(quiet=as_json)
-    result = sign_file(request, progress)
+    try:
+        result = sign_file(request, progress)
+    except GlassclaveError as error:
+        if error.source is None and error.code.startswith(("eif.certificate.", "eif.sign.certificate")):
+            error.source = str(certificate)
+        raise
     beside = "" if result.measurements_file is None else f"; {result.measurements_file.name}"
     progress.step("signed", f"{output}, {result.algorithm}{beside}")
     progress.close()

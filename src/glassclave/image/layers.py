@@ -11,7 +11,16 @@ from dataclasses import dataclass
 
 from glassclave.errors import LimitError, ParseError
 from glassclave.image.tar import TarEntry, read_entries
-from glassclave.image.tree import MAX_FILE_SIZE, MAX_PATH, NO_CONTENT, FileTree, Kind, Node, check_path
+from glassclave.image.tree import (
+    MAX_FILE_SIZE,
+    MAX_PATH,
+    NO_CONTENT,
+    FileTree,
+    Kind,
+    Node,
+    check_path,
+    is_plain,
+)
 from glassclave.streams import CHUNK_SIZE
 
 WHITEOUT = b".wh."
@@ -130,7 +139,9 @@ class _Merge:
 
     def _count(self, entry: TarEntry) -> None:
         self._one_more(entry.name)
-        self._name_bytes += len(entry.name) + len(entry.link) + sum(map(len, entry.attributes))
+        self._name_bytes += len(entry.name) + len(entry.link)
+        if entry.attributes:
+            self._name_bytes += sum(map(len, entry.attributes))
         if self._name_bytes > MAX_NAME_BYTES:
             raise LimitError("image.layer.entries", "more names than this tool holds", source=self._source)
 
@@ -159,7 +170,9 @@ class _Merge:
 
     def _clean(self, name: bytes) -> bytes:
         """The path without leading ``/`` and ``./``, trailing ``/`` and empty components."""
-        path = name
+        path = name[:-1] if name.endswith(b"/") else name
+        if is_plain(path):  # as nearly all are
+            return path
         if path.startswith((b"/", b"./")) or path.endswith((b"/", b"/.")) or b"//" in path or b"/./" in path:
             path = b"/".join(part for part in path.split(b"/") if part not in (b"", b"."))
         if path in (b"", b"."):

@@ -120,6 +120,18 @@ def _sum(block: bytes) -> int:
     return (zlib.adler32(block[:256]) & 0xFFFF) + (zlib.adler32(block[256:]) & 0xFFFF) - 2
 
 
+def _usual_number(field: bytes) -> int | None:
+    """What nearly all writers write for sizes and checksums, which seldom repeat: octal digits to the end,
+    which a NUL marks, or a NUL and a space."""
+    digits = field[:-1] if field[-1:] == b"\0" else field[:-2] if field[-2:] == b"\0 " else b""
+    if not digits.isdigit():
+        return None
+    try:
+        return int(digits, 8)
+    except ValueError:  # an 8 or a 9
+        return None
+
+
 class _Header:
     """One 512-byte header block."""
 
@@ -131,11 +143,11 @@ class _Header:
         self.source = source
         if at == 0 and _number(block[148:156]) is None:
             raise self.error("image.tar.form", "is no tar archive")
-        stored = self.number(148, 8)
+        stored = self.unlike_others(148, 8)
         if stored != _sum(block) - sum(block[148:156]) + _CHECKSUM_BLANK:
             raise self.error("image.tar.checksum", "a header with a wrong checksum")
         self.flag = block[156:157]
-        self.size = self.number(124, 12)
+        self.size = self.unlike_others(124, 12)
 
     def error(self, code: str, message: str) -> ParseError:
         return ParseError(code, message, offset=self.at, source=self.source)
@@ -146,6 +158,11 @@ class _Header:
         if value is None:
             raise self.error("image.tar.number", "a number field that is no number")
         return value
+
+    def unlike_others(self, start: int, length: int) -> int:
+        """The same of a field that is not worth remembering."""
+        value = _usual_number(self.block[start : start + length])
+        return self.number(start, length) if value is None else value
 
     def text(self, start: int, length: int) -> bytes:
         return self.block[start : start + length].partition(b"\0")[0]
@@ -169,7 +186,7 @@ class _Header:
             raise self.error("image.tar.pax-global", "a global pax header that would change members")
 
     def member(self, pax: dict[bytes, bytes], long_name: bytes | None, long_link: bytes | None) -> TarEntry:
-        if self.flag == b"S" or any(key.startswith(b"GNU.sparse.") for key in pax):
+        if self.flag == b"S" or (pax and any(key.startswith(b"GNU.sparse.") for key in pax)):
             raise self.error("image.tar.sparse", "a sparse file, which this tool does not read")
         name = long_name if long_name is not None else self._name()
         link = long_link if long_link is not None else self.text(157, 100)
@@ -180,15 +197,18 @@ class _Header:
             raise self.error("image.tar.type", f"a member of the unknown type {flag!r}")
         if b"\0" in name or b"\0" in link:
             raise self.error("image.tar.nul", "a NUL byte in a name")
-        size = self._pax_number(pax, b"size", self.size)
+        size, mtime = self.size, self.number(136, 12)
+        uid, gid = self.number(108, 8), self.number(116, 8)
+        if pax:
+            size = self._pax_number(pax, b"size", size)
+            uid, gid = self._pax_number(pax, b"uid", uid), self._pax_number(pax, b"gid", gid)
+            mtime = self._pax_number(pax, b"mtime", mtime)
         if size < 0:
             raise self.error("image.tar.size", "a negative size")
         # Links and directories may carry a size that no data follows (as Go's reader takes them).
         if size and (flag not in b"015" or (self.flag == b"\0" and flag == b"5")):
             raise self.error("image.tar.size", "data behind a member that can have none")
         device = self._device() if flag in b"34" else (0, 0)
-        uid = self._pax_number(pax, b"uid", self.number(108, 8))
-        gid = self._pax_number(pax, b"gid", self.number(116, 8))
         if not (0 <= uid <= _MAX_ID and 0 <= gid <= _MAX_ID):
             raise self.error("image.tar.number", "an owner that is no 32-bit number")
         return TarEntry(
@@ -197,12 +217,12 @@ class _Header:
             mode=self.number(100, 8) & 0o7777,
             uid=uid,
             gid=gid,
-            mtime=self._pax_number(pax, b"mtime", self.number(136, 12)),
+            mtime=mtime,
             size=size if flag == b"0" else 0,
             offset=self.at + BLOCK,
             link=link,
             device=device,
-            attributes=_attributes(pax),
+            attributes=_attributes(pax) if pax else (),
         )
 
     def _device(self) -> tuple[int, int]:
@@ -236,7 +256,7 @@ class _Header:
         return name
 
     def _pax_number(self, pax: dict[bytes, bytes], key: bytes, default: int) -> int:
-        text = pax.get(key) if pax else None
+        text = pax.get(key)
         if text is None:
             return default
         whole, point, fraction = text.partition(b".")
@@ -249,8 +269,6 @@ class _Header:
 
 
 def _attributes(pax: dict[bytes, bytes]) -> tuple[str, ...]:
-    if not pax:
-        return ()
     names = (key.removeprefix(_XATTR) for key in pax if key.startswith(_XATTR))
     return tuple(sorted(name.decode("utf-8", "backslashreplace") for name in names))
 

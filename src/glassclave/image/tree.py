@@ -101,7 +101,7 @@ def check_path(path: bytes, *, source: str) -> None:
         raise ParseError(code, message, field=shown, source=source)
 
 
-def _is_plain(path: bytes) -> bool:
+def is_plain(path: bytes) -> bool:
     """Whether a look at the whole suffices, as with most paths: short, and no component begins with a dot."""
     return (
         0 < len(path) <= MAX_COMPONENT
@@ -114,7 +114,7 @@ def _is_plain(path: bytes) -> bool:
 
 
 def _path_problem(path: bytes) -> tuple[str, str] | None:
-    if _is_plain(path):
+    if is_plain(path):
         return None
     if not path or path.startswith(b"/"):
         return "image.path.form", "an empty or absolute path"

@@ -95,28 +95,28 @@ def _entries(
 
 
 def _tree_entries(tree: FileTree, options: LayoutOptions, report: LayoutReport) -> Iterator[CpioEntry]:
-    names = Counter(id(node) for node in tree.nodes.values())
+    linked = _linked(tree)
     active = applied_rules(options)
     inodes: dict[int, int] = {}
     next_inode = 3
     for path, node in tree:
-        # The kernel makes hard links of files and devices only; a symlink stands alone under each name.
-        linked = names[id(node)] > 1 and node.kind is not Kind.SYMLINK
-        known = inodes.get(id(node)) if linked else None
-        if known is None:
-            inodes[id(node)] = next_inode
-            next_inode += 1
+        names = linked.get(id(node), 1) if linked else 1
+        inode = inodes.get(id(node)) if names > 1 else None
+        content, size = _data(node) if inode is None else (NO_CONTENT, 0)
+        if inode is None:
+            inode, next_inode = next_inode, next_inode + 1
+            if names > 1:
+                inodes[id(node)] = inode
         report.entries += 1
         mtime = node.mtime if options.mtime is None else options.mtime
         report.times_changed += mtime != node.mtime
-        content, size = _data(node) if known is None else (NO_CONTENT, 0)
         if active and size and node.kind is Kind.FILE:
             content = normalized(path, content, active, mtime=mtime, changed=report.normalized)
         yield CpioEntry(
             name=ROOT + b"/" + path,
             mode=node.kind.value | node.mode,
-            inode=inodes[id(node)],
-            links=_link_count(node, names[id(node)] if linked else 1),
+            inode=inode,
+            links=2 if node.kind is Kind.DIRECTORY else names,
             uid=node.uid,
             gid=node.gid,
             mtime=mtime,
@@ -126,8 +126,19 @@ def _tree_entries(tree: FileTree, options: LayoutOptions, report: LayoutReport) 
         )
 
 
-def _link_count(node: Node, names: int) -> int:
-    return 2 if node.kind is Kind.DIRECTORY else names
+def _linked(tree: FileTree) -> dict[int, int]:
+    """How many names a node has, of those with several: nothing is kept of the many that have one.
+
+    The kernel makes hard links of files and devices only; a symlink stands alone under each name.
+    """
+    seen: set[int] = set()
+    again: list[int] = []
+    for node in tree.nodes.values():
+        if id(node) not in seen:
+            seen.add(id(node))
+        elif node.kind is not Kind.SYMLINK:
+            again.append(id(node))
+    return {key: count + 1 for key, count in Counter(again).items()}
 
 
 def _data(node: Node) -> tuple[Content, int]:

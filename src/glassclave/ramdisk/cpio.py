@@ -17,7 +17,7 @@ Buffer = bytes | memoryview
 ARCHIVE_BLOCK = 512
 TRAILER_NAME = b"TRAILER!!!"
 _HEADER = b"070701" + b"%08x" * 13
-_MAX_FIELD = 0xFFFFFFFF
+_HEADER_SIZE = 6 + 8 * 13
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 
 
@@ -93,11 +93,12 @@ def _header(entry: CpioEntry) -> bytes:
         len(entry.name) + 1,
         0,  # check
     )
-    if min(fields) < 0 or max(fields) > _MAX_FIELD:
+    head = _HEADER % fields
+    if len(head) != _HEADER_SIZE or b"-" in head:  # more than eight digits, or a sign
         raise ParseError(
             "ramdisk.field.range",
             "a number does not fit 32 bits",
             field=entry.name[:120].decode("utf-8", "backslashreplace"),
         )
-    head = _HEADER % fields + entry.name + b"\0"
+    head += entry.name + b"\0"
     return head + _PADDING[len(head) % 4]

@@ -109,6 +109,15 @@ def test_an_issuers_name_that_cannot_be_read_names_nobody() -> None:
     assert refusal(bent(LEAF, parsed=other.parsed)) == ("name", "certificate")
 
 
+def test_a_certificate_is_read_once_for_each_place() -> None:
+    der = chain()[LEAF]
+    assert parse_chain(chain()[:-1], der)[LEAF] is GOOD[LEAF]
+    assert parse_certificate(der, place="other").place == "other"
+    for _ in range(2):  # a failure is found again
+        with pytest.raises(ParseError):
+            parse_certificate(b"no certificate", place="certificate")
+
+
 def test_both_ends_of_a_validity_belong_to_it() -> None:
     second = timedelta(seconds=1)
     for one in GOOD:
