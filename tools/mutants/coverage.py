@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from tools.mutants.patch import forget
 from tools.mutants.processes import Job, run_jobs
 from tools.mutants.session import run_test
 
@@ -116,6 +117,7 @@ def _distance(nodeid: str, source: str) -> int:
 
 def _trace(item: pytest.Item, sources: Sequence[Path]) -> dict[str, object]:
     tracer = Tracer(sources)
+    forget()
     threading.settrace(tracer)
     started = time.monotonic()
     sys.settrace(tracer)

@@ -47,6 +47,7 @@ class Source:
     def exchange(self, mutant: Mutant) -> None:
         """Gives the live functions the code of the change. There is no way back: for forked processes."""
         mutant.place.put(mutant.node)
+        forget()
         function = mutant.function or ""
         codes = {
             code.co_firstlineno: code
@@ -61,6 +62,7 @@ class Source:
         is neither (a class's own code), and only an import of everything anew will do."""
         before = vars(sys.modules[_dotted(self.name)])
         mutant.place.put(mutant.node)
+        forget()
         after: dict[str, object] = {
             name: before[name]
             for name in ("__name__", "__file__", "__package__", "__path__")
@@ -78,6 +80,15 @@ class Source:
                     if getattr(module, "__dict__", {}).get(name) is old:
                         setattr(module, name, new)
         return rebound
+
+
+def forget() -> None:
+    """Empties every cache of a function: what was computed while tests were collected would hide a change."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == PACKAGE:
+            for value in vars(module).values():
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
 
 
 def _take_defaults(old: object, new: object) -> bool:
