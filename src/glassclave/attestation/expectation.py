@@ -101,7 +101,7 @@ class Historical:
 
 
 def _check_aware(at: datetime) -> None:
-    if at.tzinfo is None or at.utcoffset() is None:
+    if at.utcoffset() is None:
         raise UsageError("attestation.time.naive", "a time without a time zone cannot be compared")
     try:
         at.astimezone(UTC)

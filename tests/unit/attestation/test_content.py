@@ -72,3 +72,35 @@ def test_what_is_said_of_ages() -> None:
     assert age(Historical(at=NOW + timedelta(hours=1))).message == (
         "not judged: made at 2026-11-23 12:00:00Z, before 2026-11-23 13:00:00Z"
     )
+
+
+def said_of_registers(forge: Forge, expected: Expected = EXPECTED) -> list[str]:
+    return [check.message for check in appraise(forge, expected=expected).checks if "PCR" in check.step]
+
+
+def test_what_is_said_of_registers() -> None:
+    pcrs = {**PCRS, 3: bytes(range(48)), 8: bytes(48), 16: b"\x16" * 48}
+    assert said_of_registers(Forge(fields={"pcrs": pcrs})) == [
+        "image: 101010101010, as expected",
+        "kernel or init: 111111111111, as expected",
+        "application: 121212121212, as expected",
+        "not compared, nothing was expected (role of the parent instance: 000102030405)",
+        "not compared, nothing was expected (parent instance: absent)",
+        "not compared, nothing was expected (signing certificate of the image: zero)",
+    ]
+    assert said_of_registers(
+        Forge(fields={"pcrs": pcrs}), Expected(pcrs={**PCRS, 0: b"x" * 48, 16: pcrs[16]}, unsigned_image=True)
+    ) == [
+        "another image",
+        "kernel or init: 111111111111, as expected",
+        "application: 121212121212, as expected",
+        "not compared, nothing was expected (role of the parent instance: 000102030405)",
+        "not compared, nothing was expected (parent instance: absent)",
+        "signing certificate of the image: zero, as an unsigned image has it",
+        "value extended by the enclave: 161616161616, as expected",
+    ]
+    assert said_of_registers(Forge(fields={"pcrs": {1: PCRS[1], 2: PCRS[2]}}))[0] == (
+        "the document does not have it (image)"
+    )
+    debug = said_of_registers(Forge(fields={"pcrs": {**PCRS, 0: bytes(48)}}))
+    assert debug[:2] == ["not compared: debug mode (image)", "not compared: debug mode (kernel or init)"]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 
 import pytest
 
 from glassclave.attestation.expectation import Expected, Historical, Live
 from glassclave.attestation.measurements import parse_measurements
-from glassclave.errors import ParseError, UsageError
+from glassclave.errors import LimitError, ParseError, UsageError
 from glassclave.results import Measurements
 from tests.unit.attestation.forge import NONCE, NOW, PCRS
 
@@ -44,8 +44,9 @@ def test_what_is_given_beside_an_image_must_not_contradict_it() -> None:
         with pytest.raises(UsageError) as caught:
             Expected.of(MEASURED, also=also)
         assert caught.value.code == "attestation.expected.contradiction"
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError) as caught:
         Expected(pcrs={**PCRS, 8: b"8" * 48}, unsigned_image=True)
+    assert caught.value.code == "attestation.expected.contradiction"
 
 
 def test_nonce_age_and_times() -> None:
@@ -55,8 +56,9 @@ def test_nonce_age_and_times() -> None:
         with pytest.raises(UsageError) as caught:
             Live(nonce=nonce, at=NOW)
         assert caught.value.code == "attestation.nonce.size"
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError) as caught:
         Live(nonce=NONCE, at=NOW, max_age=timedelta(0))
+    assert caught.value.code == "attestation.max-age"
     for naive in (
         lambda: Live(nonce=NONCE, at=NOW.replace(tzinfo=None)),
         lambda: Historical(at=NOW.replace(tzinfo=None)),
@@ -88,7 +90,7 @@ def _file(**changes: object) -> bytes:
     """A build's measurements file, as far as this reader looks."""
     pcrs = {f"PCR{index}": value.hex() for index, value in PCRS.items()}
     measured: dict[str, object] = {"hashAlgorithm": "SHA384", "pcrs": pcrs, "sections": [], "eif": {}}
-    measured |= changes
+    measured |= {"architecture": "x86_64", "eifVersion": 4, "flags": 0} | changes
     return json.dumps({"measured": measured, "claimed": {}}).encode()
 
 
@@ -108,6 +110,8 @@ def test_the_measurements_file_of_a_build_is_read_strictly() -> None:
         (_file(pcrs={f"PCR{n}": "00" * 48 for n in (0, 1, 2, 3)}), "field.unknown"),
         (_file().replace(b'"claimed"', b'"Claimed"'), "field.unknown"),
         (_file().replace(b', "claimed": {}', b""), "field.missing"),
+        (_file().replace(b'"claimed": {}', b'"claimed": 1'), "field.type"),
+        (_file().replace(b'"claimed": {}', b'"claimed": {}, "extra": 1'), "field.unknown"),
         (_file().replace(b'"claimed": {}', b'"claimed": {}, "PCR0": "00"'), "measurements.twice"),
     ],
 )
@@ -115,6 +119,51 @@ def test_a_measurements_file_of_another_form_is_refused(data: bytes, code: str) 
     with pytest.raises(ParseError) as caught:
         parse_measurements(data, source="m")
     assert caught.value.code == code
+
+
+def test_where_the_measurements_may_stand() -> None:
+    for place in ("Measurements", "measurements"):
+        data = json.dumps({place: json.loads("{" + _json(PCRS) + "}")}).encode()
+        assert parse_measurements(data, source="m") == MEASURED
+        with pytest.raises(ParseError) as caught:
+            parse_measurements(data[:-1] + b', "measured": {}}', source="m")
+        assert caught.value.code == "measurements.twice"
+
+
+@pytest.mark.parametrize("index", [0, 1, 2, 8])
+def test_a_register_has_48_bytes(index: int) -> None:
+    for size, whole in ((47, False), (48, True), (49, False)):
+        text = "{" + _json({**PCRS, 8: b"8" * 48, index: b"x" * size}) + "}"
+        if whole:
+            assert parse_measurements(text.encode(), source="m").by_index()[index] == b"x" * 48
+            continue
+        with pytest.raises(ParseError):
+            parse_measurements(text.encode(), source="m")
+
+
+def test_a_file_of_measurements_is_no_longer_than_a_mebibyte() -> None:
+    text = ("{" + _json(PCRS) + "}").encode()
+    assert parse_measurements(text.ljust(1 << 20), source="m") == MEASURED
+    with pytest.raises(LimitError) as caught:
+        parse_measurements(text.ljust((1 << 20) + 1), source="m")
+    assert caught.value.code == "json.size"
+
+
+class Nowhere(tzinfo):
+    """A zone that knows no offset, which Python takes for none."""
+
+    def utcoffset(self, dt: datetime | None) -> None:
+        return None
+
+    dst = utcoffset
+
+    def tzname(self, dt: datetime | None) -> None:
+        return None
+
+
+def test_a_zone_without_an_offset_is_none() -> None:
+    with pytest.raises(UsageError, match=r"attestation\.time\.naive"):
+        Historical(at=NOW.replace(tzinfo=Nowhere()))
 
 
 @pytest.mark.parametrize(("year", "hours"), [(1, 14), (9999, -14)])

@@ -6,11 +6,20 @@ import base64
 import time
 
 import pytest
+from cryptography import x509
 
-from glassclave.attestation.roots import AWS_G1_SHA256, AWS_US_GOV_SHA256, aws_root, parse_root, us_gov_root
-from glassclave.errors import ParseError
-from tests.unit.attestation.forge import ROOT
+from glassclave.attestation.roots import (
+    AWS_G1_SHA256,
+    AWS_US_GOV_SHA256,
+    _shipped,
+    aws_root,
+    parse_root,
+    us_gov_root,
+)
+from glassclave.errors import ParseError, UnavailableError
+from tests.unit.attestation.forge import ROOT, key
 from tests.unit.attestation.vectors import FOLDER
+from tests.unit.eif.signing import certificate_of
 
 AWS_PEM = (FOLDER / "roots" / "aws-nitro-enclaves-root-g1.pem").read_bytes()
 
@@ -50,6 +59,18 @@ def test_a_root_file_is_one_certificate() -> None:
         with pytest.raises(ParseError) as caught:
             parse_root(data, source="f")
         assert (caught.value.code, caught.value.source) == (f"attestation.root.{code}", "f")
+
+
+def test_a_shipped_root_that_is_not_the_pinned_one_is_not_used() -> None:
+    for name, sha256 in (("aws-g1.pem", AWS_US_GOV_SHA256), ("aws-us-gov.pem", AWS_G1_SHA256)):
+        with pytest.raises(UnavailableError) as caught:
+            _shipped(name, sha256, "x")
+        assert (caught.value.code, caught.value.source) == ("attestation.root.damaged", name)
+
+
+def test_a_root_without_a_common_name_has_its_whole_name() -> None:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "acme")])
+    assert parse_root(certificate_of(key(1), name=name), source="f").name == "O=acme"
 
 
 def test_a_root_file_full_of_blanks_takes_no_time() -> None:
