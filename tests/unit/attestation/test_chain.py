@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -191,6 +192,14 @@ def test_what_the_library_does_not_know_is_unreadable(der: bytes) -> None:
     with pytest.raises(ParseError) as caught:
         parse_certificate(der, place="p")
     assert caught.value.code == "attestation.chain.certificate"
+
+
+def test_oddities_of_a_certificate_are_no_warnings() -> None:
+    version, serial = b"\xa0\x03\x02\x01\x02", b"\x02\x01\x01"
+    negative = made(old=version + serial, new=version + b"\x02\x01\x81")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert parse_certificate(negative, place="odd").common_name == "x"
 
 
 def test_a_name_is_one_common_name() -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from glassclave.attestation.appraisal import DocumentAppraisal, appraise_document
+from glassclave.attestation.content import region_of
 from glassclave.attestation.expectation import Expected, Historical, Live
 from glassclave.results import PCR2_OF_NOTHING, Check, Severity
 from tests.unit.attestation.forge import CHAIN, EXPECTED, MODULE, NONCE, NOW, PCRS, ROOT, Forge
@@ -42,6 +43,13 @@ def test_the_region_stands_between_the_module_id_and_aws(name: str, region: str 
     assert (appraisal.passed, appraisal.region) == (True, region)
     said = "attestation.module-id.certificate" in {finding.code for finding in appraisal.findings}
     assert said is (region is None)
+
+
+def test_a_leaf_without_a_name_names_no_region() -> None:
+    appraisal = appraise(Forge())
+    assert appraisal.document is not None
+    nameless = replace(appraisal.chain[-1], common_name=None)
+    assert region_of(appraisal.document, nameless) is None
 
 
 def test_registers_that_identify_nothing_are_named() -> None:
