@@ -47,6 +47,7 @@ def code_of_payload(payload: bytes) -> str:
         ("certificate", b"x", "x", "certificate"),
         ("cabundle", [b"x"] * 8, [b"x"] * 9, "cabundle"),
         ("cabundle", [b"x"], {}, "cabundle"),
+        ("cabundle", [b"x"], {b"x": 0}, "cabundle"),
         ("cabundle", [b"x"], [b"x", None], "certificate"),
         ("cabundle", [bytes(1024)], [bytes(1025)], "certificate"),
         ("user_data", bytes(1024), bytes(1025), "optional"),

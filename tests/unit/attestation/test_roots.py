@@ -47,6 +47,7 @@ def test_a_root_file_is_one_certificate() -> None:
     assert parse_root(_pem(ROOT.der), source="f") == ROOT
     assert parse_root(ROOT.der, source="f") == ROOT
     assert parse_root(b"comment\n" + _pem(ROOT.der), source="f") == ROOT
+    assert AWS_PEM.count(b"=\n") == 1  # its base64 ends there, and nothing may follow
     for data, code in [
         (b"", "syntax"),
         (b"hello", "syntax"),
@@ -54,6 +55,7 @@ def test_a_root_file_is_one_certificate() -> None:
         (_pem(ROOT.der) * 2, "count"),
         (b"-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n", "count"),
         (b"-----BEGIN CERTIFICATE-----\nAAA\n-----END CERTIFICATE-----\n", "syntax"),
+        (AWS_PEM.replace(b"=\n", b"=AAAA\n"), "syntax"),
         (b"-----BEGIN PRIVATE KEY-----\n" + _pem(ROOT.der), "count"),
     ]:
         with pytest.raises(ParseError) as caught:
