@@ -36,8 +36,8 @@ INTERRUPTED = 130
 _OBJECTS_PER_COLLECTION = 20_000
 """Python's own 700 costs an eighth of the time in which `verify` loads all it needs: none is garbage yet."""
 _TURN_SECONDS = 0.001
-"""How long one thread may keep the interpreter. Python's own 5 ms are longer than a decoder needs for a piece,
-which it then waits for: a seventh of the time in which large layers are decoded and merged."""
+"""How long one thread may keep the interpreter. Python's own 5 ms are more than a decoder takes for a piece,
+and then it waits for them: a seventh of the time in which large layers are decoded and merged."""
 
 
 def _module_of(verb: str) -> str:
