@@ -175,6 +175,8 @@ def test_what_stands_beside_the_image_must_agree_with_it() -> None:
     assert signed(Published(described=lambda data: b"[]")).failures() == ["image.describe.mismatch"]
     large = Published(described=lambda data: data + b" " * (4 << 20))
     assert signed(large).failures() == ["image.describe.mismatch"]
+    lengths = {len(large.registry.blobs.get(name, b"")) for name in large.registry.asked}
+    assert max(lengths) < 4 << 20, "it is not even fetched"
     assert signed(Published(described=lambda data: data.ljust(4 << 20))).verify().verdict.passed
 
 
