@@ -64,6 +64,9 @@ def test_the_image_is_measured_here_and_compared_with_the_whole_statement(
     published.sign()
     published.state(bend=bend)
     assert published.failures() == [code]
+    assert [check.message for check in published.verify().verdict.checks if check.step == "log"] == [
+        "not judged: the image is not the stated one"
+    ]
 
 
 def test_a_statement_that_the_image_contradicts_does_not_hide_one_that_it_bears_out() -> None:
