@@ -49,6 +49,7 @@ def test_what_is_written_is_read(predicate: Any) -> None:
     assert parse_predicate(data, source="p") == predicate
     assert parse_predicate(predicate_record(predicate), source="p") == predicate
     VALIDATOR.validate(json.loads(data))
+    assert data.startswith(b'{\n  "measured": {\n    "hashAlgorithm": "SHA384",\n')
     assert data.endswith(b"}\n") and data.isascii() and b"\x7f" not in data
 
 
