@@ -17,6 +17,7 @@ from glassclave.provenance.outside import (
     MAX_LISTED,
     CommandClaim,
     OutsideClaim,
+    PackageChange,
     RepositoryClaim,
     listed,
     outside_record,
@@ -100,6 +101,21 @@ def test_the_longest_list_is_read_and_one_item_more_is_not() -> None:
     with pytest.raises(LimitError) as caught:
         parse(lambda record: record.update(commands=beyond))
     assert caught.value.code == "field.size"
+
+
+@pytest.mark.parametrize(("change", "before"), [("added", "1"), ("removed", "1"), ("changed", None)])
+def test_a_version_before_goes_with_a_change_and_only_with_one(change: str, before: str | None) -> None:
+    """In a list whose digest is right: nothing else is wrong with it."""
+    bent = PackageChange(layer=1, change=change, type="dpkg", name="x", version="2", before=before)
+    record = outside_record(replace(OUTSIDE, packages=listed((bent,), room=4096)))
+    with pytest.raises(ParseError) as caught:
+        parse_outside(Fields.of(record))
+    assert (caught.value.code, caught.value.field) == ("claims.outside", "packages.list[0].before")
+
+
+def test_a_builder_that_does_not_tell_its_base() -> None:
+    unknown = replace(OUTSIDE, base_layers=None)
+    assert parse_outside(Fields.of(outside_record(unknown))) == unknown
 
 
 def test_a_repository_with_as_many_remotes_as_are_read() -> None:
