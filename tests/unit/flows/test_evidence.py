@@ -23,7 +23,7 @@ from glassclave.provenance.cosign import (
 )
 from glassclave.provenance.statement import build_statement
 from glassclave.results import Severity, Status
-from tests.unit.flows.published import GOOD, NAME, Published, seal, whole
+from tests.unit.flows.published import EVIL, GOOD, NAME, Published, seal, whole
 
 FURTHEST_FIRST: tuple[GlassclaveError, ...] = (
     RefusedError("identity.claims.inconsistent", "z"),
@@ -73,6 +73,18 @@ def test_of_statements_the_signers_own_comes_first_and_then_the_latest() -> None
     published.state(run(9), log=9)
     published.state(log=3)
     assert "statement.run.other" not in {one.code for one in published.verify().verdict.findings}
+
+
+def test_where_nobodys_statement_is_wanted_the_latest_says_why() -> None:
+    other = replace(GOOD, source_repository_uri="https://github.com/acme/other")
+    for signers in (((EVIL, 9), (other, 3)), ((other, 3), (EVIL, 9))):
+        published = Published()
+        published.sign()
+        for claims, log in signers:
+            published.state(claims, log=log)
+        (failed,) = (one for one in published.verify().verdict.checks if one.status is Status.FAIL)
+        assert failed.code == "statement.identity"
+        assert "acme/evil" in failed.message
 
 
 def test_a_run_without_an_address_is_told_too() -> None:

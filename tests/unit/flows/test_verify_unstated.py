@@ -96,6 +96,8 @@ def test_an_artifact_of_ours_without_a_statement_is_unstated_too() -> None:
     published = signed(Published())
     assert published.verify(policy=ACCEPTING).verdict.level is Level.UNSTATED
     assert published.failures() == ["statement.none"]
+    (failed,) = (one for one in published.verify().verdict.checks if one.status is Status.FAIL)
+    assert "a copy may have lost it" in failed.message
     wrong = signed(Published(described=lambda data: data.replace(b"PCR1", b"PCR7")))
     assert wrong.failures(policy=ACCEPTING) == ["image.describe.mismatch"]
     wrong = signed(Published(measurements=lambda predicate: b"{}"))
