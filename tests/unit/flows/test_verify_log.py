@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from glassclave.buildlog.record import MAX_RECORD, LoggedJob
+from glassclave.buildlog.record import MAX_RECORD, LoggedJob, record_digest
 from glassclave.buildlog.text import MAX_COMPRESSED, compress, decompress
 from glassclave.errors import UnavailableError
 from glassclave.flows.log import LogArchive
@@ -203,6 +203,24 @@ def test_of_bad_logs_the_same_one_is_told_in_any_order(pair: tuple[LogArchive, L
         state(published, LOG.claim, log=4)
         told.append(judged(published))
     assert told[0] == told[1]
+
+
+def test_of_logs_that_nobody_signed_the_first_by_digest_is_shown() -> None:
+    published = whole()
+    for log in (BAD[0], BAD[5]):
+        published.keep_log(log.record_file, log.text_file)
+    state(published, LOG.claim, log=4)
+    first = min(record_digest(log.record_file).hex() for log in (BAD[0], BAD[5]))
+    assert judged(published).actual == first
+
+
+def test_of_a_log_that_nobody_signed_nothing_is_fetched() -> None:
+    """One that is not handed out is no reason to wait for it."""
+    published = whole()
+    published.keep_log(BAD[0].record_file, BAD[0].text_file)
+    published.registry.lost.add(plan_log(BAD[0].record_file, b"", published.subject).record.digest)
+    state(published, LOG.claim, log=4)
+    assert judged(published).code == "log.digest.mismatch"
 
 
 def sized(published: Published, **sizes: int) -> None:
