@@ -171,6 +171,16 @@ def test_a_referrer_is_one_bundle_of_an_acceptable_size_about_this_artifact(
     assert published.verify().verdict.passed, "what is bad neither helps nor hides"
 
 
+def test_what_was_made_for_another_artifact_is_called_by_its_kind() -> None:
+    signed, stated = Published(), Published()
+    signed.refer(sealed("0" * 64))
+    stated.sign()
+    stated.state(digest="sha256:" + "0" * 64)
+    for published, what in ((signed, "signature"), (stated, "statement")):
+        (failed,) = (one for one in published.verify().verdict.checks if one.status is Status.FAIL)
+        assert failed.message == f"the {what} was made for another artifact"
+
+
 def test_a_bundle_of_the_wrong_kind_says_which_in_few_words() -> None:
     published = Published()
     published.refer(seal(b"{}", GOOD, log=1, kind="x" * 500))
