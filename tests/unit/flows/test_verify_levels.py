@@ -155,7 +155,7 @@ def test_awss_own_root_is_no_custom_trust_when_it_is_named() -> None:
     verdict = whole().verify(document=named).verdict
     assert verdict.attestation_root is None
     assert not verdict.custom_trust
-    both = replace(named, roots=(aws_root(), ROOT))
+    both = replace(named, roots=(aws_root(), ROOT, replace(ROOT, name="a second one")))
     verdict = whole().verify(document=both).verdict
     assert verdict.passed
     assert verdict.attestation_root == (ROOT.name, ROOT.sha256)
