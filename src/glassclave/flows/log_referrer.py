@@ -11,7 +11,7 @@ from glassclave.errors import ParseError, RefusedError, UnavailableError
 from glassclave.flows.evidence import Evidence, collect_evidence
 from glassclave.flows.log import LogArchive
 from glassclave.flows.signatures import check_room, push_bundle, push_referrer
-from glassclave.flows.stated import failures
+from glassclave.flows.stated import failures, none_was_withheld
 from glassclave.oci.artifact import read_artifact
 from glassclave.oci.log_artifact import LOG_ARTIFACT_TYPE, LogLayers, plan_log
 from glassclave.oci.manifest import MANIFEST_MEDIA_TYPE, Descriptor, parse_manifest
@@ -126,7 +126,8 @@ def signed_logs(
 ) -> tuple[str, tuple[SignedLog, ...]]:
     """The artifact's digest, and every log that somebody signed whom ``policy`` allows, the build's first.
 
-    Raises `RefusedError` for the reason why there is none: ``log.none``, ``statement.*``, ``identity.*``.
+    Raises `RefusedError` for the reason why there is none: ``log.none``, ``statement.*``, ``identity.*``;
+    `UnavailableError` where the registry withholds a piece that might have named one.
     """
     stored = registry.resolve(reference)
     layers = read_artifact(parse_manifest(stored.data, source=str(reference)))
@@ -144,6 +145,7 @@ def signed_logs(
             found.append(SignedLog(False, judged, one))
     found += _of_whole_runs(registry, reference, evidence, policy)
     if not found:
+        none_was_withheld(evidence.statements)
         error = reason or evidence.statements.reason()
         if error is not None:
             raise error
