@@ -15,9 +15,10 @@ pytestmark = pytest.mark.interop
 
 
 @pytest.fixture(scope="module")
-def truths(world: World) -> dict[str, Truth]:
+def truths(world: World, pool: Pool) -> dict[str, Truth]:
     """Published once: `verify` changes nothing."""
-    return make_truths(world)
+    with pool.runner() as runner:
+        return make_truths(world, runner)
 
 
 def verify_round(world: World, truth: Truth, kind: str, mode: str, number: int, runner: Runner) -> Result:

@@ -63,31 +63,31 @@ def _content(verdict: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: verdict[name] for name in kept}, "subject": subject, "steps": steps}
 
 
-def signed(one: Round) -> None:
+def signed(one: Round, runner: Runner) -> None:
     """As `publish` does it."""
-    assert one.publish().status == 0
+    assert one.publish(runner).status == 0
 
 
-def logged(one: Round) -> None:
+def logged(one: Round, runner: Runner) -> None:
     """With the log of its build."""
     text = one.folder / "step.log"
     text.write_text("2026-11-24T10:00:01Z make\n")
     words = ["log", "collect", "-o", str(one.folder / "kept"), "--file", f"Build={text}", "--json"]
     kept = run_child(words, {**os.environ, **_RUN}, Path(one.folder), 0.0)
     assert kept.status == 0, kept.stdout
-    done = one.publish(run_child, "--log", str(one.folder / "kept"))
+    done = one.publish(runner, "--log", str(one.folder / "kept"))
     assert done.status == 0, done.stdout
 
 
-def unsigned(one: Round) -> None:
+def unsigned(one: Round, runner: Runner) -> None:
     """By nobody."""
-    done = one.publish(run_child, "--unsigned")
+    done = one.publish(runner, "--unsigned")
     assert done.status == 0, done.stdout
 
 
-def unstated(one: Round) -> None:
+def unstated(one: Round, runner: Runner) -> None:
     """Signed, and the statement of what it measures is gone."""
-    signed(one)
+    signed(one, runner)
     digest = str(one.tag())
     for entry in one.referrers(digest):
         if entry["annotations"]["dev.sigstore.bundle.predicateType"] == PREDICATE_TYPE:
@@ -95,7 +95,7 @@ def unstated(one: Round) -> None:
     assert len(one.referrers(digest)) == 1
 
 
-MAKERS: Mapping[str, tuple[Callable[[Round], None], str, tuple[int, str]]] = {
+MAKERS: Mapping[str, tuple[Callable[[Round, Runner], None], str, tuple[int, str]]] = {
     "signed": (signed, "acme/enclave", (0, "")),
     "logged": (logged, "acme/enclave", (0, "")),
     "by another": (signed, "acme/other", (1, "identity.repository.mismatch")),
@@ -104,17 +104,19 @@ MAKERS: Mapping[str, tuple[Callable[[Round], None], str, tuple[int, str]]] = {
 }
 
 
-def make_truths(world: World) -> dict[str, Truth]:
+def make_truths(world: World, runner: Runner) -> dict[str, Truth]:
     """Each of them published, and judged once without a fault."""
-    return {name: _make(world, *row) for name, row in MAKERS.items()}
+    return {name: _make(world, runner, *row) for name, row in MAKERS.items()}
 
 
-def _make(world: World, make: Callable[[Round], None], asked: str, wanted: tuple[int, str]) -> Truth:
+def _make(
+    world: World, runner: Runner, make: Callable[[Round, Runner], None], asked: str, wanted: tuple[int, str]
+) -> Truth:
     with world.round() as one:
-        make(one)
+        make(one, runner)
         repository = one.repository
     with world.round(nothing, repository=repository) as one:
-        done = one.verify(repo=asked)
+        done = one.verify(repo=asked, runner=runner)
         found = (done.status, "" if done.status == 0 else done.refusal)
         assert found == wanted, done.stdout
         said = _content(json.loads(done.stdout))
