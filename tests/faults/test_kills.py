@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from contextlib import suppress
@@ -230,15 +231,27 @@ def test_a_publish_that_is_killed_at_many_points(world: World, pool: Pool) -> No
         longest = one.publish().seconds
     ends: Counter[str] = Counter()
 
-    def one_round(seconds: float, seeded: bool, runner: Runner) -> None:
-        with world.round(seeded=seeded) as one:
+    def one_round(after: int, seconds: float, seeded: bool, runner: Runner) -> None:
+        begun = threading.Event()
+
+        def plan(asked: Asked) -> Fault | None:
+            if asked.number >= after:
+                begun.set()
+            return None
+
+        with world.round(registry=plan, seeded=seeded) as one:
             child = start_publish(one)
+            if after:
+                assert begun.wait(60)
             with suppress(subprocess.TimeoutExpired):
                 child.wait(seconds)
             child.send_signal(signal.SIGKILL)
             was_killed = child.wait(30) == -signal.SIGKILL
-            ends[f"{'killed' if was_killed else 'ended'}, {judge_after_kill(one, runner)}"] += 1
+            how = "killed" if was_killed else "ended"
+            ends[f"{how}{' between requests' if after else ''}, {judge_after_kill(one, runner)}"] += 1
 
-    moments = [chance.uniform(0, longest) for _ in range(POINTS)]
-    pool.each(partial(one_round, moment, number % 2 == 0) for number, moment in enumerate(moments))
+    # Half by the clock; half by the requests, as a busy machine hardly gets to the last ones in time.
+    points = [(0, chance.uniform(0, longest)) for _ in range(POINTS // 2)]
+    points += [(chance.randint(1, 54), chance.uniform(0, 0.1)) for _ in range(POINTS // 2)]
+    pool.each(partial(one_round, *point, number % 2 == 0) for number, point in enumerate(points))
     print(f"publish: seed {seed}, {POINTS} points within {longest:.2f} s: {dict(ends)}")
