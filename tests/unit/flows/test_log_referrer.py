@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+from glassclave.digests import sha256_digest
 from glassclave.errors import GlassclaveError, RefusedError, UnavailableError
 from glassclave.flows.log import LogArchive
 from glassclave.flows.log_referrer import attach_log, refuse_other_run, signed_logs
+from glassclave.oci.log_artifact import plan_log
 from glassclave.oci.manifest import MANIFEST_MEDIA_TYPE, Descriptor
 from glassclave.oci.referrers import MAX_REFERRERS
 from glassclave.policy.checks.log import SignedLog
@@ -148,6 +150,15 @@ def test_what_was_made_for_another_image_is_left_out() -> None:
     published.keep_log(LOG.record_file, LOG.text_file)
     state_run(published, LOG.claim, digest="sha256:" + "00" * 32)
     assert none(published) == "log.none"
+
+
+@pytest.mark.parametrize("policy", [POLICY, Policy(repository="acme/other")])
+def test_what_is_not_handed_out_is_never_taken_for_no_log(policy: Policy) -> None:
+    published = with_log()
+    plan = plan_log(LOG.record_file, LOG.text_file, published.subject)
+    published.registry.lost.add(sha256_digest(plan.manifest))
+    with pytest.raises(UnavailableError):
+        found(published, policy)
 
 
 def test_every_statement_of_a_build_is_judged() -> None:

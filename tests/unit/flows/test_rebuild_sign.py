@@ -153,6 +153,9 @@ def test_what_does_not_hold_is_noticed_by_the_one_who_pushed_it() -> None:
         place.sign(MemorySigner(broken="signature.trust-root"))
     with pytest.raises(UnavailableError):
         place.sign(MemorySigner(fails=True))
+    place.registry.lost.add(place.registry.referrers[-1].digest)
+    with pytest.raises(UnavailableError):  # what is not handed out might be it
+        place.sign(MemorySigner(broken="signature.invalid"))
 
 
 BENT: dict[str, Callable[[Place], None]] = {

@@ -10,6 +10,7 @@ import pytest
 
 from glassclave.buildlog.record import MAX_RECORD, LoggedJob, record_digest
 from glassclave.buildlog.text import MAX_COMPRESSED, compress, decompress
+from glassclave.digests import sha256_digest
 from glassclave.errors import UnavailableError
 from glassclave.flows.log import LogArchive
 from glassclave.oci.log_artifact import plan_log
@@ -258,6 +259,19 @@ def test_a_log_that_is_larger_than_any(most: dict[str, int], beyond: dict[str, i
 def test_a_log_that_is_not_handed_out_is_no_verdict() -> None:
     published = with_log()
     published.registry.lost.add(plan_log(LOG.record_file, LOG.text_file, published.subject).text.digest)
+    with pytest.raises(UnavailableError):
+        published.verify()
+    assert judged(published, ANY).status is Status.NOT_CHECKED
+
+
+def test_a_referrer_that_is_not_handed_out_might_be_the_log() -> None:
+    """A registry in trouble is never taken for a log that is gone."""
+    published = with_log()
+    plan = plan_log(LOG.record_file, LOG.text_file, published.subject)
+    published.registry.lost.add(sha256_digest(plan.manifest))
+    with pytest.raises(UnavailableError):
+        published.verify()
+    published.keep_log(BAD[0].record_file, BAD[0].text_file)
     with pytest.raises(UnavailableError):
         published.verify()
     assert judged(published, ANY).status is Status.NOT_CHECKED
