@@ -57,9 +57,10 @@ acceptance: env first-peers ## the tests that take minutes, or need what `make p
 bench: env ## the benchmarks, into docs/benchmarks.md: about 12 minutes (QUICK=1 small; ARGS='describe verify' some)
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
 
-soak: env ## the property and fuzz tests with far more examples, drawn by chance; then `make fuzz`
+soak: env ## property and fuzz tests with far more examples, drawn by chance; then `make fuzz` and `make mutants`: hours
 	GLASSCLAVE_EXAMPLES=soak $(PYTEST) -n $(WORKERS) --timeout 0 tests/property tests/fuzz $(ARGS)
 	@$(MAKE) --no-print-directory fuzz
+	@$(MAKE) --no-print-directory mutants ARGS=
 
 fuzz: env ## every parser fuzzed, guided by coverage (FUZZ_SECONDS=60 for each of FUZZ_TARGETS); stops at a find
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements/fuzz.txt

@@ -16,9 +16,10 @@ from typing import Any
 
 def shorten(seconds: float) -> None:
     """Patience that a test can wait for."""
-    from glassclave.clients import http
+    from glassclave.clients import http, retries
 
     http.SILENCE_SECONDS = http.HEAD_SECONDS = http.GRACE_SECONDS = seconds
+    retries.MOST_FAILING_SECONDS = 5 * seconds
 
 
 def preload() -> None:

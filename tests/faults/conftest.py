@@ -17,7 +17,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Pool]:
-    """Four rounds at once: most of them wait most of the time."""
-    pool = Pool(4)
+    """Eight rounds at once: most of them wait most of the time."""
+    pool = Pool(8)
     yield pool
     pool.close()

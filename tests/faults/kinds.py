@@ -11,6 +11,8 @@ from tests.faults.proxy import Asked, Exchange, Fault, Given, Plan
 
 _HTML = {"Content-Type": "text/html; charset=utf-8"}
 _JSON = {"Content-Type": "application/json"}
+LONGEST_SILENCE = 300.0
+"""Seconds, for whoever does not hang up."""
 
 
 def down(exchange: Exchange) -> None:
@@ -156,11 +158,10 @@ def dripping_body(exchange: Exchange) -> None:
 
 
 def _until_gone(exchange: Exchange, piece: bytes) -> None:
-    for _ in range(600):
+    until = time.monotonic() + LONGEST_SILENCE
+    while time.monotonic() < until and not exchange.is_gone():
         time.sleep(0.2)
         exchange.send(piece)
-        if exchange.handler.wfile.closed:
-            break
     exchange.hang_up()
 
 

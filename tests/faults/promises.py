@@ -10,8 +10,13 @@ NOT_TYPED = frozenset({"internal", "system.failed", "usage", ""})
 
 
 def broken_promises(one: Round, done: Done, *, seconds: float) -> list[str]:
-    """One line for each promise that a run of `publish` or `verify` did not keep."""
-    wrong = [*_answer(done), *_secrets(one, done), *_tag(one)]
+    """One line for each promise that a run of `publish`, or of `verify` after it, did not keep."""
+    return [*broken_to_readers(one, done, seconds=seconds), *_tag(one)]
+
+
+def broken_to_readers(one: Round, done: Done, *, seconds: float) -> list[str]:
+    """The same, of a run in a repository where somebody left an unsigned image under the tag."""
+    wrong = [*_answer(done), *_secrets(one, done)]
     if done.seconds > seconds:
         wrong.append(f"took {done.seconds:.0f} s, at most {seconds:.0f} are promised")
     return wrong

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -80,6 +81,15 @@ class Exchange:
         self.send(head.encode("latin-1") + (b"" if self.asked.method == "HEAD" else given.body))
         if given.announced is not None:
             self.hang_up()
+
+    def is_gone(self) -> bool:
+        """Whether the client has hung up."""
+        with suppress(BlockingIOError):
+            try:
+                return not self.handler.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            except ConnectionError:
+                return True
+        return False
 
     def hang_up(self) -> None:
         """No more on this connection."""

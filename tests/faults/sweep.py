@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from tests.faults.kinds import OUTAGES, SLOW, once, since
 from tests.faults.promises import broken_promises
@@ -27,15 +28,22 @@ class Outcome:
     ends: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
     longest: float = 0.0
+    again: int = 0
 
     def note(self, name: str, done: Done, broken: Iterable[str]) -> None:
-        self.ends["done" if done.status == 0 else f"{done.status} {done.code or 'verdict'}"] += 1
+        self.ends["done" if done.status == 0 else f"{done.status} {done.code or done.refusal}"] += 1
         self.longest = max(self.longest, done.seconds)
         self.broken += [f"{name}: {line}" for line in broken]
 
     def told(self) -> str:
         ends = ", ".join(f"{number} x {end}" for end, number in self.ends.most_common())
-        return f"{sum(self.ends.values())} rounds, longest {self.longest:.1f} s: {ends}"
+        again = f", {self.again} tried again" if self.again else ""
+        return f"{sum(self.ends.values())} rounds{again}, longest {self.longest:.1f} s: {ends}"
+
+
+Result = tuple[str, Done, list[str]]
+"""Of one round: its name, what came out, and the promises that it broke."""
+Attempt = Callable[[Runner], Result]
 
 
 class Pool:
@@ -66,6 +74,26 @@ class Pool:
         with ThreadPoolExecutor(self._size) as executor:
             for done in [executor.submit(run, one) for one in rounds]:
                 done.result()
+
+    def outcome(self, rounds: Iterable[Attempt]) -> Outcome:
+        """All rounds, judged. One that took too long beside the others is tried once more, alone: how busy
+        the machine is may not decide."""
+        outcome = Outcome()
+        late: list[Attempt] = []
+
+        def one(attempt: Attempt, runner: Runner) -> None:
+            result = attempt(runner)
+            if result[1].seconds > SECONDS:
+                late.append(attempt)
+            else:
+                outcome.note(*result)
+
+        self.each(partial(one, attempt) for attempt in rounds)
+        outcome.again = len(late)
+        for attempt in late:
+            with self.runner() as runner:
+                outcome.note(*attempt(runner))
+        return outcome
 
     def close(self) -> None:
         for _ in range(self._size):

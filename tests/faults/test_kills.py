@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from contextlib import suppress
@@ -34,14 +35,18 @@ def seed_of_this_run() -> int:
     return int(os.environ.get("GLASSCLAVE_FAULT_SEED", secrets.randbits(32)))
 
 
-def killed_after(seconds: float, words: list[str], environment: dict[str, str]) -> bool:
-    """Whether the kill came before the end."""
+def killed_after(
+    seconds: float, words: list[str], environment: dict[str, str], begun: Path | None = None
+) -> bool:
+    """Whether the kill came before the end. ``begun``: from when this file is there."""
     program = subprocess.Popen(
         [sys.executable, "-m", "glassclave", *words],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    while begun is not None and program.poll() is None and not begun.exists():
+        time.sleep(0.0005)
     with suppress(subprocess.TimeoutExpired):
         program.wait(seconds)
     program.send_signal(signal.SIGKILL)
@@ -86,20 +91,23 @@ class Bench:
         for path in self.output.parent.iterdir():
             path.unlink()
 
-    def round(self, seconds: float, *, replaces: bool) -> tuple[bool, str]:
-        """Build, killed after so long; then once more. Whether it was killed, and what stood there then."""
+    def round(self, point: float, *, replaces: bool, writes: bool) -> tuple[bool, str]:
+        """Build, killed at a point of the time that it takes, or of the time in which it writes; then once
+        more. Whether it was killed, and what stood there then."""
         self.clear()
         if replaces:
             for path in (self.folder / "kept").iterdir():
                 shutil.copy(path, self.output.parent)
-        was_killed = killed_after(seconds, self.words("new"), dict(os.environ))
+        begun = self.output.parent / f".{self.output.name}.partial" if writes else None
+        seconds = point * self.seconds * (0.2 if writes else 1)
+        was_killed = killed_after(seconds, self.words("new"), dict(os.environ), begun)
         before = self.old if replaces else (None, None)
         # No measurements beside an image: the next build writes both. Never those of another image.
-        fine = {before: "before", (before[0], None): "before, alone"}
+        fine = {(before[0], None): "before, alone", before: "before"}
         fine |= {self.wanted: "new", (self.wanted[0], None): "new, alone"}
         state = self.state()
         assert state in fine, f"killed after {seconds:.3f} s: {state}"
-        self.build("new")
+        self.seconds = self.build("new")  # as long as it takes now: the machine has other work too
         assert self.state() == self.wanted
         assert sorted(os.listdir(self.output.parent)) == ["app.eif", "app.measurements.json"]
         return was_killed, fine[state]
@@ -126,10 +134,11 @@ def sweep_of_builds(bench: Bench, points: int) -> str:
     chance = random.Random(seed)
     ends: dict[str, int] = {}
     for number in range(points):
-        was_killed, state = bench.round(chance.uniform(0, bench.seconds), replaces=number % 2 == 0)
-        name = f"{'killed' if was_killed else 'ended'}, {state}"
+        writes = number % 4 > 1
+        was_killed, state = bench.round(chance.random(), replaces=number % 2 == 0, writes=writes)
+        name = f"{'killed' if was_killed else 'ended'}{' writing' if writes else ''}, {state}"
         ends[name] = ends.get(name, 0) + 1
-    return f"build: seed {seed}, {points} points within {bench.seconds:.2f} s: {ends}"
+    return f"build: seed {seed}, {points} points, the last build took {bench.seconds:.2f} s: {ends}"
 
 
 def test_a_build_that_is_killed(bench: Bench) -> None:
@@ -222,15 +231,27 @@ def test_a_publish_that_is_killed_at_many_points(world: World, pool: Pool) -> No
         longest = one.publish().seconds
     ends: Counter[str] = Counter()
 
-    def one_round(seconds: float, seeded: bool, runner: Runner) -> None:
-        with world.round(seeded=seeded) as one:
+    def one_round(after: int, seconds: float, seeded: bool, runner: Runner) -> None:
+        begun = threading.Event()
+
+        def plan(asked: Asked) -> Fault | None:
+            if asked.number >= after:
+                begun.set()
+            return None
+
+        with world.round(registry=plan, seeded=seeded) as one:
             child = start_publish(one)
+            if after:
+                assert begun.wait(60)
             with suppress(subprocess.TimeoutExpired):
                 child.wait(seconds)
             child.send_signal(signal.SIGKILL)
             was_killed = child.wait(30) == -signal.SIGKILL
-            ends[f"{'killed' if was_killed else 'ended'}, {judge_after_kill(one, runner)}"] += 1
+            how = "killed" if was_killed else "ended"
+            ends[f"{how}{' between requests' if after else ''}, {judge_after_kill(one, runner)}"] += 1
 
-    moments = [chance.uniform(0, longest) for _ in range(POINTS)]
-    pool.each(partial(one_round, moment, number % 2 == 0) for number, moment in enumerate(moments))
+    # Half by the clock; half by the requests, as a busy machine hardly gets to the last ones in time.
+    points = [(0, chance.uniform(0, longest)) for _ in range(POINTS // 2)]
+    points += [(chance.randint(1, 54), chance.uniform(0, 0.1)) for _ in range(POINTS // 2)]
+    pool.each(partial(one_round, *point, number % 2 == 0) for number, point in enumerate(points))
     print(f"publish: seed {seed}, {POINTS} points within {longest:.2f} s: {dict(ends)}")

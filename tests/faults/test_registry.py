@@ -1,51 +1,31 @@
-"""`publish` and `verify` against a registry that misbehaves at each of its requests, in each way."""
+"""`publish` against a registry that misbehaves at each of its requests, in each way."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import pytest
 
 from tests.faults.kinds import KINDS, OUTAGES, SLOW, WRONG, once, since
 from tests.faults.promises import broken_promises
-from tests.faults.sweep import MODES, SECONDS, Outcome, Pool, count_requests, judge_publish, positions
+from tests.faults.sweep import MODES, Pool, Result, count_requests, judge_publish, positions
 from tests.faults.world import Runner, World
 
 pytestmark = pytest.mark.interop
 
 REQUESTS = 54
 """Of one publish, with the token's; a test counts them."""
-VERIFY_REQUESTS = 14
 
 
-def publish_round(
-    world: World, outcome: Outcome, kind: str, mode: str, number: int, again: bool, runner: Runner
-) -> None:
+def publish_round(world: World, kind: str, mode: str, number: int, again: bool, runner: Runner) -> Result:
     with world.round(registry=MODES[mode](number, KINDS[kind])) as one:
         done = one.publish(runner)
-        name = f"{kind} {mode} at request {number}"
-        outcome.note(name, done, judge_publish(one, done, kind, mode, runner, again=again))
-
-
-def verify_round(world: World, outcome: Outcome, kind: str, mode: str, number: int, runner: Runner) -> None:
-    with world.round() as one:
-        assert one.publish(runner).status == 0
-        before = len(one.registry.requests)
-        one.registry.plan = MODES[mode](before + number, KINDS[kind])
-        done = one.verify(runner=runner)
-        outcome.note(
-            f"verify: {kind} {mode} at request {number}", done, broken_promises(one, done, seconds=SECONDS)
-        )
+        broken = list(judge_publish(one, done, kind, mode, runner, again=again))
+        return f"{kind} {mode} at request {number}", done, broken
 
 
 def test_the_table_is_complete(world: World) -> None:
     assert count_requests(world)[0] == REQUESTS
-    with world.round() as one:
-        assert one.publish().status == 0
-        before = len(one.registry.requests)
-        assert one.verify().status == 0
-        assert len(one.registry.requests) - before == VERIFY_REQUESTS
 
 
 @pytest.mark.parametrize(
@@ -76,22 +56,14 @@ def test_an_outage_is_overcome(world: World) -> None:
 
 def test_a_diagonal_of_the_table(world: World, pool: Pool) -> None:
     """Every kind of fault, each at another request; the whole table is for `make acceptance`."""
-    outcome = Outcome()
-    kinds = [*OUTAGES, *WRONG]
-    rounds: list[Callable[[Runner], None]] = [
-        partial(publish_round, world, outcome, kind, "once", 1 + (index * 7) % REQUESTS, False)
-        for index, kind in enumerate(kinds)
+    rounds = [
+        partial(publish_round, world, kind, "once", 1 + (index * 7) % REQUESTS, False)
+        for index, kind in enumerate([*OUTAGES, *WRONG])
     ]
     rounds += [
-        partial(publish_round, world, outcome, kind, "once", 5 + index * 17, False)
-        for index, kind in enumerate(SLOW)
+        partial(publish_round, world, kind, "once", 5 + index * 17, False) for index, kind in enumerate(SLOW)
     ]
-    rounds += [
-        partial(verify_round, world, outcome, kind, "once", 1 + (index * 4) % VERIFY_REQUESTS)
-        for index, kind in enumerate(kinds[::3])
-    ]
-    pool.each(rounds)
-    assert outcome.broken == []
+    assert pool.outcome(rounds).broken == []
 
 
 @pytest.mark.acceptance
@@ -99,24 +71,9 @@ def test_a_diagonal_of_the_table(world: World, pool: Pool) -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_request_of_publish(world: World, pool: Pool, kind: str, mode: str) -> None:
-    outcome = Outcome()
-    pool.each(
-        partial(publish_round, world, outcome, kind, mode, number, number % 6 == 0)
+    outcome = pool.outcome(
+        partial(publish_round, world, kind, mode, number, number % 6 == 0)
         for number in positions(REQUESTS, kind)
     )
     print(f"publish | {kind} | {mode} | {outcome.told()}")
-    assert outcome.broken == []
-
-
-@pytest.mark.acceptance
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_request_of_verify(world: World, pool: Pool, kind: str, mode: str) -> None:
-    outcome = Outcome()
-    pool.each(
-        partial(verify_round, world, outcome, kind, mode, number)
-        for number in positions(VERIFY_REQUESTS, kind)
-    )
-    print(f"verify | {kind} | {mode} | {outcome.told()}")
     assert outcome.broken == []

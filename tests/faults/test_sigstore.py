@@ -9,7 +9,7 @@ import pytest
 from tests.faults.kinds import KINDS, SLOW, once, since
 from tests.faults.other_keys import PATHS, other_key, router
 from tests.faults.promises import broken_promises
-from tests.faults.sweep import MODES, SECONDS, Outcome, Pool, count_requests, judge_publish
+from tests.faults.sweep import MODES, SECONDS, Pool, Result, count_requests, judge_publish
 from tests.faults.world import Runner, World
 
 pytestmark = pytest.mark.interop
@@ -27,11 +27,11 @@ STEPS = {
 }
 
 
-def publish_round(world: World, outcome: Outcome, kind: str, mode: str, step: int, runner: Runner) -> None:
+def publish_round(world: World, kind: str, mode: str, step: int, runner: Runner) -> Result:
     with world.round(sigstore=MODES[mode](step, KINDS[kind])) as one:
         done = one.publish(runner)
         broken = list(judge_publish(one, done, "", mode, runner, again=True))
-        outcome.note(f"{kind} {mode} at {step}, {STEPS[step]}", done, broken)
+        return f"{kind} {mode} at {step}, {STEPS[step]}", done, broken
 
 
 def test_the_table_is_complete(world: World) -> None:
@@ -85,7 +85,6 @@ def test_a_service_with_another_key(world: World, pool: Pool, which: str, skip: 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_step(world: World, pool: Pool, kind: str, mode: str) -> None:
-    outcome = Outcome()
-    pool.each(partial(publish_round, world, outcome, kind, mode, step) for step in STEPS)
+    outcome = pool.outcome(partial(publish_round, world, kind, mode, step) for step in STEPS)
     print(f"sigstore | {kind} | {mode} | {outcome.told()}")
     assert outcome.broken == []

@@ -6,14 +6,16 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from glassclave_sandbox.services import Services
@@ -27,7 +29,7 @@ LOGIN = Login("robot", "pa55word-of-the-registry", "b3arer-of-the-registry")
 TAG = "1.0"
 PATIENCE = 2.0
 """Seconds for which a child that was made impatient waits for a byte."""
-BOUND = 200.0
+BOUND = 900.0
 """Seconds that no run may take; the tables say less where less is promised."""
 _NUMBERS = count(1)
 
@@ -50,6 +52,12 @@ class Done:
         """The error's code; empty for an answer that is none."""
         document = json.loads(self.stdout) if self.stdout.strip() else {}
         return str(document.get("error", {}).get("code", ""))
+
+    @property
+    def refusal(self) -> str:
+        """The code of a verdict's first check that failed."""
+        checks = json.loads(self.stdout).get("checks", []) if self.stdout[:1] == "{" else []
+        return next((str(check["code"]) for check in checks if check["status"] == "fail"), "verdict")
 
 
 Runner = Callable[[list[str], Mapping[str, str], Path, float], Done]
@@ -75,37 +83,56 @@ class Forks:
     """A process that has imported everything and forks command lines, one at a time."""
 
     def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._start()
+
+    def _start(self) -> None:
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
-            [sys.executable, str(CHILD), str(patience)],
+            [sys.executable, str(CHILD), str(self._patience)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._said,
             text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
 
     def run(self, arguments: list[str], environment: Mapping[str, str], folder: Path, _: float) -> Done:
         """One command line."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         number = next(_NUMBERS)
         out, err = folder / f"out-{number}", folder / f"err-{number}"
         job = {"arguments": arguments, "env": dict(environment), "out": str(out), "err": str(err)}
         started = time.monotonic()
-        self._process.stdin.write(json.dumps(job | {"seconds": BOUND}) + "\n")
-        self._process.stdin.flush()
-        status = int(self._process.stdout.readline())
+        status = self._ask(json.dumps(job | {"seconds": BOUND}))
         done = Done(status, out.read_text(), err.read_text(), time.monotonic() - started)
         out.unlink()
         err.unlink()
         return done
 
-    def close(self) -> None:
-        """Nothing more is run."""
+    def _ask(self, job: str) -> int:
+        """Exit status of one job. A process that ended is replaced, so that no other round fails by it."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait(30)
+        try:
+            self._process.stdin.write(job + "\n")
+            self._process.stdin.flush()
+            return int(self._process.stdout.readline())
+        except (OSError, ValueError) as error:
+            why = self.close()
+            self._start()
+            raise RuntimeError(f"the harness: the process that forks ended, {why}") from error
+
+    def close(self) -> str:
+        """Nothing more is run. How the process ended, and what it said."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(OSError):
+            self._process.stdin.close()
+        status = self._process.wait(BOUND)
         self._process.stdout.close()
+        self._said.seek(0)
+        with self._said:
+            return f"status {status}: {self._said.read()[-2000:]}"
 
 
 @dataclass
@@ -125,8 +152,10 @@ class World:
         sigstore: Plan = nothing,
         upstream: Callable[[Asked], str] | None = None,
         seeded: bool = True,
+        repository: str | None = None,
     ) -> Iterator[Round]:
-        """A repository of its own behind proxies with these plans, its tag on an older manifest."""
+        """Proxies with these plans before a repository: one of its own, ``seeded`` with an older manifest
+        under its tag, or one that is there."""
         sigstore_address = urlsplit(self.services.url).netloc
         with ExitStack() as stack:
             thief = stack.enter_context(proxying(Proxy(lambda _: self.services.registry, login=LOGIN)))
@@ -134,8 +163,10 @@ class World:
             before = Proxy(upstream or (lambda _: sigstore_address), sigstore, elsewhere=thief.address)
             stack.enter_context(proxying(behind))
             stack.enter_context(proxying(before))
-            one = Round(self, f"acme/r{next(_NUMBERS)}", behind, before, thief)
-            if seeded:
+            number = next(_NUMBERS)
+            folder = self.folder / f"round-{number}"
+            one = Round(self, folder, repository or f"acme/r{number}", behind, before, thief)
+            if seeded and repository is None:
                 one.seed()
             one.configure()
             yield one
@@ -146,6 +177,7 @@ class Round:
     """One repository and its proxies: ``thief`` listens where redirects lead."""
 
     world: World
+    folder: Path
     repository: str
     registry: Proxy
     sigstore: Proxy
@@ -154,10 +186,6 @@ class Round:
     @property
     def reference(self) -> str:
         return f"{self.registry.address}/{self.repository}:{TAG}"
-
-    @property
-    def folder(self) -> Path:
-        return self.world.folder / self.repository.replace("/", "-")
 
     def configure(self) -> None:
         """The login, and a configuration that leads to the proxy."""
@@ -185,13 +213,16 @@ class Round:
             **more,
         }
 
-    def publish(self, runner: Runner = run_child, *, patience: float = 0.0) -> Done:
-        words = ["publish", str(self.world.image), self.reference, "--json"]
-        words += ["--trust-config", str(self.folder / "trust.json")]
+    def publish(self, runner: Runner = run_child, *more: str, patience: float = 0.0) -> Done:
+        words = ["publish", str(self.world.image), self.reference, "--json", *more]
+        if "--unsigned" not in more:
+            words += ["--trust-config", str(self.folder / "trust.json")]
         return runner(words, self.environment(), self.folder, patience)
 
-    def verify(self, *more: str, runner: Runner = run_child, patience: float = 0.0) -> Done:
-        words = ["verify", self.reference, "--json", "--repo", "acme/enclave"]
+    def verify(
+        self, *more: str, repo: str = "acme/enclave", runner: Runner = run_child, patience: float = 0.0
+    ) -> Done:
+        words = ["verify", self.reference, "--json", "--repo", repo]
         words += ["--trust-config", str(self.folder / "trust.json"), *more]
         return runner(words, self.environment(), self.folder, patience)
 
@@ -216,11 +247,22 @@ class Round:
 
     def is_signed(self, digest: str) -> bool:
         """Whether both bundles and the `.sig` signature are there."""
+        return (
+            len(self.referrers(digest)) >= 2 and self._digest(f"{digest.replace(':', '-')}.sig") is not None
+        )
+
+    def referrers(self, digest: str) -> list[dict[str, Any]]:
+        """What the registry itself lists."""
         connection = HTTPConnection(self.world.services.registry, timeout=30)
         connection.request("GET", f"/v2/{self.repository}/referrers/{digest}")
         found = json.loads(connection.getresponse().read())["manifests"]
         connection.close()
-        return len(found) >= 2 and self._digest(f"{digest.replace(':', '-')}.sig") is not None
+        return list(found)
+
+    def remove(self, digest: str) -> None:
+        """A manifest is no more."""
+        status, _ = self._ask("DELETE", f"manifests/{digest}")
+        assert status == 202
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, str]]:
         connection = HTTPConnection(self.world.services.registry, timeout=30)

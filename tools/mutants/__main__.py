@@ -37,7 +37,8 @@ MODULES = (
     "policy/checks/*.py", "policy/*.py", "provenance/*.py", "attestation/**/*.py",
     "eif/structure.py", "eif/reader.py", "eif/signature.py", "eif/certificate.py", "eif/checksum.py",
     "eif/format.py",
-    "buildlog/record.py", "flows/verify.py", "flows/evidence.py", "flows/beside.py", "flows/log_referrer.py",
+    "buildlog/record.py", "flows/verify.py", "flows/evidence.py", "flows/stated.py", "flows/find_image.py",
+    "flows/beside.py", "flows/log_referrer.py",
 )  # fmt: skip
 ROOMS = ("policy", "provenance", "attestation", "eif", "buildlog", "oci", "flows", "report")
 TESTS = (

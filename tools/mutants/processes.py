@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 POLL_SECONDS = 0.004
+LONGEST_PAUSE = 5.0
+"""Seconds between two looks at the jobs, however busy the machine is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,12 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, str, Any]
     """Each job with how it ended (``done``, ``died``, ``timeout``) and what it answered, as they end."""
     waiting = list(reversed(jobs))
     running: dict[int, _Running] = {}
+    seen = time.monotonic()
     while waiting or running:
+        # Where this process was stopped for a while, its jobs were too: that is no time of theirs.
+        paused, seen = time.monotonic() - seen, time.monotonic()
+        for one in running.values():
+            one.deadline += paused if paused > LONGEST_PAUSE else 0
         while waiting and len(running) < workers:
             job = waiting.pop()
             folder = Path(tempfile.mkdtemp(prefix="mutant-"))

@@ -35,6 +35,9 @@ VERBS = {
 INTERRUPTED = 130
 _OBJECTS_PER_COLLECTION = 20_000
 """Python's own 700 costs an eighth of the time in which `verify` loads all it needs: none is garbage yet."""
+_TURN_SECONDS = 0.001
+"""How long one thread may keep the interpreter. Python's own 5 ms are more than a decoder takes for a piece,
+and then it waits for them: a seventh of the time in which large layers are decoded and merged."""
 
 
 def _module_of(verb: str) -> str:
@@ -76,6 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point: the one place that turns errors into messages and exit statuses."""
     words = sys.argv[1:] if arguments is None else arguments
     gc.set_threshold(_OBJECTS_PER_COLLECTION, *gc.get_threshold()[1:])
+    sys.setswitchinterval(_TURN_SECONDS)
     _open_closed_streams()
     try:
         status = group.main(args=words, prog_name="glassclave", standalone_mode=False)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import BinaryIO
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from glassclave.clients.http import Reply, TransientError, joined
+from glassclave.clients.http import Reply, joined
+from glassclave.clients.retries import TransientError
 from glassclave.errors import UnavailableError
 from glassclave.oci.manifest import Descriptor
 from glassclave.progress import Progress

@@ -14,7 +14,8 @@ from urllib.parse import quote
 from glassclave.buildlog.collect import RunJob, RunStep
 from glassclave.buildlog.record import MAX_NAME, MAX_STEPS
 from glassclave.buildlog.text import MAX_TEXT
-from glassclave.clients.http import Reply, TransientError, Web, refuse_outage, retrying
+from glassclave.clients.http import Reply, Web, refuse_outage
+from glassclave.clients.retries import TransientError, retrying
 from glassclave.errors import LimitError, ParseError, UnavailableError
 from glassclave.fields import Fields, parse_json
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from glassclave import __version__
-from glassclave.clients.http import Reply, Web, refuse_outage, retrying
+from glassclave.clients.http import Reply, Web, refuse_outage
+from glassclave.clients.retries import retrying
 from glassclave.errors import ParseError, UnavailableError
 from glassclave.escaping import escape_untrusted
 from glassclave.fields import Fields, parse_json

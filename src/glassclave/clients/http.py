@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -21,6 +21,7 @@ import urllib3.connection
 from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
+from glassclave.clients.retries import TransientError
 from glassclave.errors import LimitError, UnavailableError
 from glassclave.escaping import escape_untrusted
 from glassclave.streams import CHUNK_SIZE
@@ -38,22 +39,10 @@ SLOWEST_BYTES_PER_SECOND = 32 << 10
 GRACE_SECONDS = 120.0
 MAX_REDIRECTS = 5
 MAX_URL = 8192
-ATTEMPTS = 4
-LONGEST_WAIT_SECONDS = 60.0
-MOST_WAITING_SECONDS = 300.0
-"""Of one client in all: a server that asks to wait at every request is not waited for without end."""
 _DRAINED_BYTES = 64 << 10
 _DRAIN_SECONDS = 2.0
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT = frozenset({408, 500, 502, 503, 504})
-
-Result = TypeVar("Result")
-
-
-class TransientError(UnavailableError):
-    """An outage that may be over soon. ``wait``: seconds that the server asked to wait, where it did."""
-
-    wait: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,38 +340,3 @@ def refuse_outage(reply: Reply) -> None:
 def _seconds(text: str) -> float | None:
     # The form with a date would need a clock that agrees with the server's: the usual pause does as well.
     return float(text) if text.isdecimal() and len(text) < 10 else None
-
-
-def retrying(operation: Callable[[], Result], sleep: Callable[[float], None]) -> Result:
-    """The result of ``operation``, tried up to `ATTEMPTS` times while it raises `TransientError`.
-
-    A server that asks to wait longer than `LONGEST_WAIT_SECONDS` is not waited for. A ``sleep`` that has
-    slept enough raises `TimeoutError`.
-    """
-    for attempt in range(ATTEMPTS - 1):
-        try:
-            return operation()
-        except TransientError as error:
-            wait = 0.5 * 2**attempt if error.wait is None else error.wait
-            if wait > LONGEST_WAIT_SECONDS:
-                raise
-            try:
-                sleep(wait)
-            except TimeoutError:
-                raise error from None
-    return operation()
-
-
-class Waiting:
-    """Sleeps, but in all no longer than `MOST_WAITING_SECONDS`: then it raises `TimeoutError`."""
-
-    def __init__(self, sleep: Callable[[float], None]) -> None:
-        self._sleep = sleep
-        self._left = MOST_WAITING_SECONDS
-
-    def __call__(self, seconds: float) -> None:
-        """Sleep for ``seconds``."""
-        if seconds > self._left:
-            raise TimeoutError("waited enough")
-        self._left -= seconds
-        self._sleep(seconds)

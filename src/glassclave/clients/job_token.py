@@ -12,7 +12,8 @@ import re
 import time
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from glassclave.clients.http import Web, refuse_outage, retrying
+from glassclave.clients.http import Web, refuse_outage
+from glassclave.clients.retries import retrying
 from glassclave.errors import GlassclaveError, UnavailableError, UsageError
 from glassclave.fields import Fields, parse_json
 

@@ -13,16 +13,7 @@ from urllib.parse import urlsplit
 
 from glassclave.clients.blob_transfer import BlobDownload, BlobUpload, upload_url
 from glassclave.clients.credentials import DOCKER_HUB, Credentials, NoCredentials
-from glassclave.clients.http import (
-    Reply,
-    Waiting,
-    Web,
-    check_leap,
-    is_loopback,
-    refuse_outage,
-    retrying,
-    target_of,
-)
+from glassclave.clients.http import Reply, Web, check_leap, is_loopback, refuse_outage, target_of
 from glassclave.clients.registry_answers import (
     next_page,
     not_found,
@@ -32,6 +23,7 @@ from glassclave.clients.registry_answers import (
     refused_upload,
 )
 from glassclave.clients.registry_auth import Keyring
+from glassclave.clients.retries import Failing, Waiting, retrying
 from glassclave.digests import is_oci_digest, sha256_digest
 from glassclave.errors import LimitError, UnavailableError, UsageError
 from glassclave.oci.manifest import (
@@ -75,6 +67,7 @@ class Registry:
         self._credentials = credentials or NoCredentials()
         self._web = web or Web()
         self._sleep = Waiting(sleep)
+        self._failing = Failing()
         self._keyrings: dict[str, Keyring] = {}
 
     def resolve(self, ref: Reference) -> StoredManifest:
@@ -298,10 +291,10 @@ class Registry:
         follow: bool = False,
         push: bool = False,
     ) -> Result:
-        return retrying(
-            lambda: self._once(ref, method, url, take, headers=headers, body=body, follow=follow, push=push),
-            self._sleep,
-        )
+        def once() -> Result:
+            return self._once(ref, method, url, take, headers=headers, body=body, follow=follow, push=push)
+
+        return retrying(lambda: self._failing.bearing(once), self._sleep)
 
     def _once(
         self,

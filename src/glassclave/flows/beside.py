@@ -28,7 +28,7 @@ def judge_kept_log(
             case.skipped("log", "not checked: none was signed with the image")
     else:
         claims = case.stated_by.claims
-        judged = judge_log(registry, reference, evidence.logs, stated, claims, ended_well=True)
+        judged = judge_log(registry, reference, evidence, stated, claims, ended_well=True)
         case.checks += judged.checks
 
 

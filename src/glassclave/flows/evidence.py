@@ -96,7 +96,7 @@ def collect_evidence(
     evidence = collector.evidence
     evidence.logs.sort(key=lambda log: (log.record.digest, log.text.digest))
     for pieces in (evidence.signatures, evidence.statements, evidence.run_logs):
-        pieces.good.sort(key=lambda one: (one.log_index, one.kind, one.certificate_der, one.payload))
+        pieces.good.sort(key=lambda one: (one.log_index, one.certificate_der, one.payload))
     return evidence
 
 

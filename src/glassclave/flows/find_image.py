@@ -31,6 +31,9 @@ def find_image(case: Case, reference: Reference, registry: RegistryReader) -> Ar
         else:
             layers = read_foreign(manifest, partial(_begins_as_image, registry, reference))
     except (ParseError, RefusedError) as error:
+        if reference.digest is None and error.code.startswith("json."):
+            raise  # no registry takes that for a manifest: it was cut off, or is somebody else's page
+        look_again(reference, stored.digest, registry)
         case.failed("artifact", error.code, error.message)
         return None
     # Enough digits to compare by eye; the whole digest is in the verdict.
@@ -42,6 +45,15 @@ def find_image(case: Case, reference: Reference, registry: RegistryReader) -> Ar
         )
         case.note("artifact.foreign", kind)
     return layers
+
+
+def look_again(reference: Reference, digest: str, registry: RegistryReader) -> None:
+    """Before what a tag named is refused: does the registry have it, or was its answer damaged on the way?
+
+    Raises `UnavailableError` ``registry.*`` where it has no such manifest.
+    """
+    if reference.digest is None:
+        registry.fetch_manifest(reference, digest)
 
 
 def _tag_said(reference: Reference) -> str:

@@ -11,7 +11,7 @@ from glassclave.errors import ParseError, RefusedError, UnavailableError
 from glassclave.flows.evidence import Evidence, collect_evidence
 from glassclave.flows.log import LogArchive
 from glassclave.flows.signatures import check_room, push_bundle, push_referrer
-from glassclave.flows.stated import failures
+from glassclave.flows.stated import failures, none_was_withheld
 from glassclave.oci.artifact import read_artifact
 from glassclave.oci.log_artifact import LOG_ARTIFACT_TYPE, LogLayers, plan_log
 from glassclave.oci.manifest import MANIFEST_MEDIA_TYPE, Descriptor, parse_manifest
@@ -83,7 +83,7 @@ def attach_log(
 def judge_log(
     registry: RegistryReader,
     reference: Reference,
-    logs: Sequence[LogLayers],
+    evidence: Evidence,
     stated: BuildLogClaim,
     claims: Claims,
     *,
@@ -94,17 +94,34 @@ def judge_log(
     Raises `UnavailableError` where none is good and the registry lists one that it does not hand out.
     """
     wanted = f"sha256:{stated.sha256.hex()}"
-    named = [log for log in logs if log.record.digest == wanted]
-    if not named:
-        if not logs:
-            return refused_log("log.missing", "was signed, and is not there any more", stated.sha256.hex())
-        found = logs[0].record.digest.removeprefix("sha256:")
-        return refused_log(
-            "log.digest.mismatch", "is not the log that was signed", stated.sha256.hex(), found
-        )
-    judged = refused_log("log.size", "is larger than any log that is read")
+    named = [log for log in evidence.logs if log.record.digest == wanted]
+    judged, withheld = _named(registry, reference, named, stated, claims, ended_well=ended_well)
+    if judged is not None and judged.passed:
+        return judged
+    if withheld is not None:  # it might have been the good one
+        raise withheld
+    none_was_withheld(evidence.statements)  # nor could a referrer be had that might have been the log
+    if judged is not None:
+        return judged
+    if not evidence.logs:
+        return refused_log("log.missing", "was signed, and is not there any more", stated.sha256.hex())
+    found = evidence.logs[0].record.digest.removeprefix("sha256:")
+    return refused_log("log.digest.mismatch", "is not the log that was signed", stated.sha256.hex(), found)
+
+
+def _named(
+    registry: RegistryReader,
+    reference: Reference,
+    logs: Sequence[LogLayers],
+    stated: BuildLogClaim,
+    claims: Claims,
+    *,
+    ended_well: bool,
+) -> tuple[JudgedLog | None, UnavailableError | None]:
+    """The good one of ``logs`` or else the last, ``None`` where there is none; what was not handed out."""
+    judged = refused_log("log.size", "is larger than any log that is read") if logs else None
     withheld: UnavailableError | None = None
-    for log in named:  # the same record with another text, or none, beside it neither helps nor hides
+    for log in logs:  # the same record with another text, or none, beside it neither helps nor hides
         if log.record.size > MAX_RECORD or log.text.size > MAX_COMPRESSED:
             continue
         try:
@@ -115,10 +132,8 @@ def judge_log(
             continue
         judged = check_log(stated, record, text, claims, ended_well=ended_well)
         if judged.passed:
-            return judged
-    if withheld is not None:  # it might have been the good one
-        raise withheld
-    return judged
+            break
+    return judged, withheld
 
 
 def signed_logs(
@@ -126,7 +141,8 @@ def signed_logs(
 ) -> tuple[str, tuple[SignedLog, ...]]:
     """The artifact's digest, and every log that somebody signed whom ``policy`` allows, the build's first.
 
-    Raises `RefusedError` for the reason why there is none: ``log.none``, ``statement.*``, ``identity.*``.
+    Raises `RefusedError` for the reason why there is none: ``log.none``, ``statement.*``, ``identity.*``;
+    `UnavailableError` where the registry withholds a piece that might have named one.
     """
     stored = registry.resolve(reference)
     layers = read_artifact(parse_manifest(stored.data, source=str(reference)))
@@ -140,10 +156,11 @@ def signed_logs(
             reason = RefusedError(bad.code, bad.message, source=str(reference))
         elif outcome.predicate.claimed.build_log is not None:
             stated = outcome.predicate.claimed.build_log
-            judged = judge_log(registry, reference, evidence.logs, stated, one.claims, ended_well=True)
+            judged = judge_log(registry, reference, evidence, stated, one.claims, ended_well=True)
             found.append(SignedLog(False, judged, one))
     found += _of_whole_runs(registry, reference, evidence, policy)
     if not found:
+        none_was_withheld(evidence.statements)
         error = reason or evidence.statements.reason()
         if error is not None:
             raise error
@@ -169,6 +186,6 @@ def _of_whole_runs(
         except ParseError as error:
             found.append(SignedLog(True, refused_log(error.code, f"cannot be read: {error}"), one))
             continue
-        judged = judge_log(registry, reference, evidence.logs, stated, one.claims, ended_well=False)
+        judged = judge_log(registry, reference, evidence, stated, one.claims, ended_well=False)
         found.append(SignedLog(True, judged, one))
     return found

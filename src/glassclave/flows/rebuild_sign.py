@@ -9,6 +9,7 @@ from glassclave.errors import RefusedError
 from glassclave.flows.evidence import collect_evidence
 from glassclave.flows.rebuild import rebuild_predicate
 from glassclave.flows.signatures import check_room, push_bundle
+from glassclave.flows.stated import none_was_withheld
 from glassclave.oci.manifest import MANIFEST_MEDIA_TYPE, Descriptor
 from glassclave.oci.reference import Reference
 from glassclave.oci.transport import RegistryWriter
@@ -57,6 +58,7 @@ def _read_back(
     evidence = collect_evidence(registry, reference, str(reference.digest), signatures)
     found = [one.signature for one in evidence.rebuilds if one.signature.payload == statement]
     if not found:
+        none_was_withheld(evidence.signatures)
         raise RefusedError(
             "rebuild.read-back",
             "the statement that was just pushed is not found or does not hold",

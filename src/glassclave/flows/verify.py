@@ -17,7 +17,7 @@ from glassclave.errors import ParseError, RefusedError
 from glassclave.flows.beside import OTHER_ATTESTATION, judge_kept_log, tell_rebuilds
 from glassclave.flows.case import Case
 from glassclave.flows.evidence import Evidence, collect_evidence
-from glassclave.flows.find_image import find_image, read_hints
+from glassclave.flows.find_image import find_image, look_again, read_hints
 from glassclave.flows.measure import MeasuredFile, measure_file
 from glassclave.flows.stated import Stated, adopt, failures, judge_statements, none_was_withheld
 from glassclave.oci.artifact import ArtifactLayers
@@ -121,6 +121,8 @@ def _judge(
     layers = find_image(case, request.reference, registry)
     if layers is not None and case.digest is not None:
         evidence = collect_evidence(registry, request.reference, case.digest, signatures)
+        if not evidence.signatures.good:
+            look_again(request.reference, case.digest, registry)
         _signature(case, evidence, request.policy)
         stated = judge_statements(case, evidence.statements, request.policy, layers)
         wanted = stated is None or bool(stated)

@@ -99,7 +99,7 @@ def merge_layers(layers: Iterable[Layer], watch: Watch | None = None) -> FileTre
         merge.apply(layer)
         if watch is not None:
             watch(merge.flatten)
-    return FileTree(merge.flatten())
+    return FileTree(merge.flatten(last=True))
 
 
 class _Merge:
@@ -355,8 +355,8 @@ class _Merge:
             directory = inner
         return directory
 
-    def flatten(self) -> dict[bytes, Node]:
-        """Every path with its node."""
+    def flatten(self, *, last: bool = False) -> dict[bytes, Node]:
+        """Every path with its node; ``last``: directories are emptied, so that nothing is held twice."""
         nodes: dict[bytes, Node] = {}
         size = 0
         stack = [(b"", self._root)]
@@ -379,6 +379,8 @@ class _Merge:
                     if place.size > MAX_FILE_SIZE:
                         raise ParseError("image.file.size", "a file of 4 GiB or more", field=_shown(path))
                     nodes[path] = place
+            if last:
+                directory.children.clear()
         return nodes
 
 

@@ -10,9 +10,6 @@ from typing import Any
 import pytest
 
 from glassclave.buildlog.record import (
-    MAX_JOBS,
-    MAX_RECORD,
-    MAX_STEPS,
     LoggedJob,
     LoggedStep,
     LogRecord,
@@ -129,13 +126,12 @@ def drop(name: str) -> Callable[[Document], object]:
         (put("text.truncated", [7]), "log.record"),
         (put("text.truncated", [True]), "log.record"),
         (put("text.truncated", ["1"]), "log.record"),
-        (put("text.truncated", [1] * 257), "field.size"),
         (put("scan.rules", 0), "field.range"),
         (put("scan.rules", None), "field.type"),
         (put("scan.detector", None), "field.type"),
         (put("jobs", []), "log.record"),
-        (put("jobs.0.name", "x" * 1025), "field.size"),
         (put("jobs.0.id", 0), "field.range"),
+        (put("jobs.0.firstLine", 0), "field.range"),
         (put("jobs.0.firstLine", 2), "log.record"),
         (put("jobs.0.lines", 4), "log.record"),
         (put("jobs.1.firstLine", 7), "log.record"),
@@ -162,23 +158,57 @@ def test_a_gap_between_steps_is_the_jobs() -> None:
     assert parse_record(changed(put("jobs.0.steps.1.lines", 1))).jobs[0].steps[1].lines == 1
 
 
+EMPTY_JOB: Document = {
+    "name": "x", "id": None, "conclusion": None, "firstLine": 7, "lines": 0, "steps": [],
+}  # fmt: skip
+EMPTY_STEP: Document = {"number": 3, "name": "x", "conclusion": None, "firstLine": 6, "lines": 0}
+
+
 @pytest.mark.parametrize(
-    ("change", "code"),
+    ("most", "beyond"),
     [
-        (lambda document: document["jobs"].extend([document["jobs"][1]] * (MAX_JOBS - 1)), "field.size"),
         (
-            lambda document: document["jobs"][0]["steps"].extend(
-                [document["jobs"][0]["steps"][1]] * MAX_STEPS
-            ),
-            "field.size",
+            lambda document: document["jobs"].extend([EMPTY_JOB] * 254),
+            lambda document: document["jobs"].extend([EMPTY_JOB] * 255),
         ),
-        (put("repository", "x" * MAX_RECORD), "json.size"),
+        (
+            lambda document: document["jobs"][0]["steps"].extend([EMPTY_STEP] * 998),
+            lambda document: document["jobs"][0]["steps"].extend([EMPTY_STEP] * 999),
+        ),
+        (put("text.truncated", [1] * 256), put("text.truncated", [1] * 257)),
+        *(
+            (put(name, "x" * 1024), put(name, "x" * 1025))
+            for name in (
+                "scan.detector",
+                "scan.version",
+                "jobs.0.name",
+                "jobs.0.conclusion",
+                "jobs.0.steps.0.name",
+                "jobs.0.steps.0.conclusion",
+            )
+        ),
     ],
 )
-def test_more_than_is_read_is_refused(change: Callable[[Document], object], code: str) -> None:
+def test_as_much_as_is_read_and_one_more(
+    most: Callable[[Document], object], beyond: Callable[[Document], object]
+) -> None:
+    parse_record(changed(most))
     with pytest.raises(LimitError) as error:
-        parse_record(changed(change))
-    assert error.value.code == code
+        parse_record(changed(beyond))
+    assert error.value.code == "field.size"
+
+
+def test_the_longest_record_is_read_and_a_byte_more_is_not() -> None:
+    longest = record_json(RECORD).ljust(1 << 20)
+    assert parse_record(longest) == RECORD
+    with pytest.raises(LimitError) as error:
+        parse_record(longest + b" ")
+    assert error.value.code == "json.size"
+
+
+@pytest.mark.parametrize("name", ["run.id", "run.attempt", "scan.rules", "jobs.0.id"])
+def test_what_is_counted_from_one_may_be_one(name: str) -> None:
+    parse_record(changed(put(name, 1)))
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff", b'{"schema": NaN}', b"[" * 5000])

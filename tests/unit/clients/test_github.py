@@ -12,7 +12,7 @@ import pytest
 
 from glassclave.buildlog.text import MAX_TEXT
 from glassclave.clients.github import GithubApi
-from glassclave.clients.http import ATTEMPTS
+from glassclave.clients.retries import ATTEMPTS
 from glassclave.errors import GlassclaveError, LimitError, ParseError, UnavailableError
 from glassclave_sandbox.services.server import Answer, Listener, Request, json_answer
 from tests.pipeline.github_api import GithubApi as Server

@@ -12,16 +12,14 @@ import pytest
 from glassclave.clients import http as http_module
 from glassclave.clients.blob_transfer import upload_url
 from glassclave.clients.http import (
-    TransientError,
-    Waiting,
     Web,
     check_leap,
     is_loopback,
     joined,
-    retrying,
     target_of,
 )
 from glassclave.clients.registry_answers import _next_target
+from glassclave.clients.retries import TransientError
 from glassclave.errors import LimitError, UnavailableError
 from tests.registry_server import Answer, serving
 from tests.unit.clients.tls import certificate
@@ -131,21 +129,6 @@ def dripping(head: bytes, piece: bytes) -> Iterator[str]:
         thread.join(15)
 
 
-def test_a_server_that_asks_to_wait_at_every_request_is_not_waited_for_without_end() -> None:
-    slept: list[float] = []
-    waiting = Waiting(slept.append)
-
-    def operation() -> None:
-        error = TransientError("registry.rate-limited", "no")
-        error.wait = 45.0
-        raise error
-
-    for _ in range(5):
-        with pytest.raises(TransientError):
-            retrying(operation, waiting)
-    assert sum(slept) <= http_module.MOST_WAITING_SECONDS
-
-
 @pytest.mark.parametrize(
     ("header", "target"),
     [
@@ -203,15 +186,3 @@ def test_default_ports_are_the_same_place() -> None:
     assert target_of("https://ghcr.io/a") == target_of("https://GHCR.io:443/b?c")
     assert target_of("https://ghcr.io/a") != target_of("https://ghcr.io:444/a")
     assert target_of("http://localhost/") != target_of("http://127.0.0.1/")
-
-
-def test_what_is_no_outage_is_not_tried_again() -> None:
-    tries: list[int] = []
-
-    def operation() -> None:
-        tries.append(1)
-        raise UnavailableError("registry.tls", "no")
-
-    with pytest.raises(UnavailableError):
-        retrying(operation, lambda wait: None)
-    assert tries == [1]

@@ -16,7 +16,6 @@ from glassclave.provenance.bundle import MEDIA_TYPE
 from glassclave.provenance.claims import Claims
 from glassclave.provenance.cosign import (
     CERTIFICATE,
-    MAX_LAYERS,
     PAYLOAD_MEDIA_TYPE,
     SIGN_PREDICATE_TYPE,
     SIGNATURE,
@@ -24,7 +23,7 @@ from glassclave.provenance.cosign import (
 )
 from glassclave.provenance.statement import build_statement
 from glassclave.results import Severity, Status
-from tests.unit.flows.published import GOOD, NAME, Published, seal, whole
+from tests.unit.flows.published import EVIL, GOOD, NAME, Published, seal, whole
 
 FURTHEST_FIRST: tuple[GlassclaveError, ...] = (
     RefusedError("identity.claims.inconsistent", "z"),
@@ -74,6 +73,18 @@ def test_of_statements_the_signers_own_comes_first_and_then_the_latest() -> None
     published.state(run(9), log=9)
     published.state(log=3)
     assert "statement.run.other" not in {one.code for one in published.verify().verdict.findings}
+
+
+def test_where_nobodys_statement_is_wanted_the_latest_says_why() -> None:
+    other = replace(GOOD, source_repository_uri="https://github.com/acme/other")
+    for signers in (((EVIL, 9), (other, 3)), ((other, 3), (EVIL, 9))):
+        published = Published()
+        published.sign()
+        for claims, log in signers:
+            published.state(claims, log=log)
+        (failed,) = (one for one in published.verify().verdict.checks if one.status is Status.FAIL)
+        assert failed.code == "statement.identity"
+        assert "acme/evil" in failed.message
 
 
 def test_a_run_without_an_address_is_told_too() -> None:
@@ -160,6 +171,16 @@ def test_a_referrer_is_one_bundle_of_an_acceptable_size_about_this_artifact(
     assert published.verify().verdict.passed, "what is bad neither helps nor hides"
 
 
+def test_what_was_made_for_another_artifact_is_called_by_its_kind() -> None:
+    signed, stated = Published(), Published()
+    signed.refer(sealed("0" * 64))
+    stated.sign()
+    stated.state(digest="sha256:" + "0" * 64)
+    for published, what in ((signed, "signature"), (stated, "statement")):
+        (failed,) = (one for one in published.verify().verdict.checks if one.status is Status.FAIL)
+        assert failed.message == f"the {what} was made for another artifact"
+
+
 def test_a_bundle_of_the_wrong_kind_says_which_in_few_words() -> None:
     published = Published()
     published.refer(seal(b"{}", GOOD, log=1, kind="x" * 500))
@@ -208,7 +229,7 @@ def test_what_is_no_signature_layer_is_passed_over_and_too_many_are_no_judgement
         published.registry.put_manifest(json.dumps(stored).encode(), tag)
         return published
 
-    most = MAX_LAYERS - 1
+    most = 511  # and the good one
     assert layers_of(most, PAYLOAD_MEDIA_TYPE).verify().verdict.passed
     with pytest.raises(UnavailableError) as caught:
         layers_of(most + 1, PAYLOAD_MEDIA_TYPE).verify()

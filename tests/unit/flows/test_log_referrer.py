@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from glassclave.errors import GlassclaveError, RefusedError
+from glassclave.digests import sha256_digest
+from glassclave.errors import GlassclaveError, RefusedError, UnavailableError
 from glassclave.flows.log import LogArchive
 from glassclave.flows.log_referrer import attach_log, refuse_other_run, signed_logs
+from glassclave.oci.log_artifact import plan_log
 from glassclave.oci.manifest import MANIFEST_MEDIA_TYPE, Descriptor
 from glassclave.oci.referrers import MAX_REFERRERS
 from glassclave.policy.checks.log import SignedLog
@@ -150,11 +152,44 @@ def test_what_was_made_for_another_image_is_left_out() -> None:
     assert none(published) == "log.none"
 
 
+@pytest.mark.parametrize("policy", [POLICY, Policy(repository="acme/other")])
+def test_what_is_not_handed_out_is_never_taken_for_no_log(policy: Policy) -> None:
+    published = with_log()
+    plan = plan_log(LOG.record_file, LOG.text_file, published.subject)
+    published.registry.lost.add(sha256_digest(plan.manifest))
+    with pytest.raises(UnavailableError):
+        found(published, policy)
+
+
 def test_every_statement_of_a_build_is_judged() -> None:
     published = with_log()
     later = replace(GOOD, run_invocation_uri=(GOOD.run_invocation_uri or "").replace("777", "778"))
     state(published, LOG.claim, later, log=8)
     assert codes(published) == [(False, "log"), (False, "log.run.mismatch")]
+
+
+def test_logs_of_runs_stand_in_the_order_in_which_they_were_signed() -> None:
+    for logs in ((8, 9), (9, 8)):
+        published = whole()
+        for log, kept in zip(logs, (LOG, FAILED), strict=True):
+            published.keep_log(kept.record_file, kept.text_file)
+            state_run(published, kept.claim, log=log)
+        assert [one.signature.log_index for one in found(published)] == [8, 9]
+
+
+def test_a_statement_that_does_not_hold_is_why_there_is_no_log() -> None:
+    published = Published()
+    published.state(broken="signature.invalid")
+    assert none(published) == "signature.invalid"
+
+
+def test_a_statement_that_the_registry_withholds_might_have_named_a_log() -> None:
+    for claims in (GOOD, EVIL):  # beside one that names none, and one of somebody else
+        published = Published()
+        published.state(claims)
+        published.registry.lost.add(published.state(log=8))
+        with pytest.raises(UnavailableError):
+            found(published)
 
 
 def attach(registry: MemoryWriter, log: LogArchive = LOG, claims: Claims = GOOD) -> None:

@@ -23,6 +23,7 @@ from glassclave.provenance.rebuild import REBUILD_TYPE, RebuildPredicate, Rebuil
 from glassclave.provenance.statement import build_statement
 from glassclave.results import Finding, Measurements
 from tests.unit.flows.published import COMMIT, EVIL, GOOD, NAME, Published, seal, whole
+from tests.unit.flows.seed import ACCEPTING
 from tests.unit.flows.test_publish import MemorySigner, MemoryWriter
 from tests.unit.provenance.predicates import SIGNED
 
@@ -152,6 +153,9 @@ def test_what_does_not_hold_is_noticed_by_the_one_who_pushed_it() -> None:
         place.sign(MemorySigner(broken="signature.trust-root"))
     with pytest.raises(UnavailableError):
         place.sign(MemorySigner(fails=True))
+    place.registry.lost.add(place.registry.referrers[-1].digest)
+    with pytest.raises(UnavailableError):  # what is not handed out might be it
+        place.sign(MemorySigner(broken="signature.invalid"))
 
 
 BENT: dict[str, Callable[[Place], None]] = {
@@ -215,6 +219,28 @@ def test_measurements_under_its_type_are_no_rebuild() -> None:
 
     place.say(predicate_record(place.published.predicate))
     assert [one.code for one in place.findings()] == ["signature.other-attestation"]
+
+
+def test_of_several_that_say_something_else_one_line_tells() -> None:
+    place = Place.make()
+    BENT["does not hold"](place)
+    BENT["other PCRs"](place)
+    assert [one.code for one in place.findings()] == ["signature.other-attestation"]
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_of_an_image_that_is_not_the_stated_one_or_that_nobody_states_it_is_not_told(stated: bool) -> None:
+    place = Place(Published(), MemoryWriter())
+    place.published.sign()
+    if stated:
+        wrong = replace(place.measured, pcr0=b"x" * 48)
+        place.published.state(
+            bend=lambda one: replace(one, measured=replace(one.measured, measurements=wrong))
+        )
+    place.say()
+    verdict = place.published.verify(policy=ACCEPTING).verdict
+    assert verdict.passed is not stated
+    assert [one for one in verdict.findings if one.code.startswith(("rebuild.", "signature.other"))] == []
 
 
 def test_where_the_image_is_refused_nothing_is_told_of_rebuilds() -> None:

@@ -306,7 +306,7 @@ def test_other_artifacts_are_refused(bend: Callable[[dict[str, object]], None], 
     published.sign()
     published.state()
     assert published.failures() == [code]
-    assert published.registry.asked == [published.digest], "of another artifact nothing else is fetched"
+    assert set(published.registry.asked) == {published.digest}, "of another artifact nothing else is fetched"
     assert [(check.step, check.status) for check in published.verify().verdict.checks] == [
         ("artifact", Status.FAIL),
         ("signature", Status.NOT_CHECKED),

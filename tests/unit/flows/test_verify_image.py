@@ -19,7 +19,7 @@ from glassclave.ramdisk.bootstrap import bootstrap_ramdisk
 from glassclave.results import Severity, Status
 from tests.unit.eif.images import patched, write
 from tests.unit.eif.signed_images import SIGNED
-from tests.unit.flows.published import IMAGE, REFERENCE, Published, whole
+from tests.unit.flows.published import GOOD, IMAGE, REFERENCE, Published, whole
 
 
 def measured(**changes: object) -> Callable[[MeasurementPredicate], MeasurementPredicate]:
@@ -64,6 +64,9 @@ def test_the_image_is_measured_here_and_compared_with_the_whole_statement(
     published.sign()
     published.state(bend=bend)
     assert published.failures() == [code]
+    assert [check.message for check in published.verify().verdict.checks if check.step == "log"] == [
+        "not judged: the image is not the stated one"
+    ]
 
 
 def test_a_statement_that_the_image_contradicts_does_not_hide_one_that_it_bears_out() -> None:
@@ -92,6 +95,22 @@ def test_a_withheld_statement_might_have_been_the_one_that_the_image_bears_out()
     digest = "sha256:" + published.predicate.measured.eif.sha256.hex()
     published.registry.blobs[digest] = IMAGE[:-1] + bytes([IMAGE[-1] ^ 1])
     assert published.failures() == ["eif.crc"]
+
+
+def test_of_statements_that_the_image_contradicts_the_signers_own_says_why() -> None:
+    later = replace(GOOD, run_invocation_uri="https://github.com/acme/hello/actions/runs/9/attempts/1")
+    for logs in ((3, 9), (9, 3)):
+        published = Published()
+        published.sign()
+        published.state(log=logs[0], bend=registers(pcr1=b"\7" * 48))
+        published.state(later, log=logs[1], bend=registers(pcr2=b"\7" * 48))
+        assert published.failures() == ["image.pcr1.mismatch"]
+        # And it is the one that is shown where the file breaks the rules of its own format.
+        digest = "sha256:" + published.predicate.measured.eif.sha256.hex()
+        published.registry.blobs[digest] = IMAGE[:-1] + bytes([IMAGE[-1] ^ 1])
+        assert published.failures() == ["eif.crc"]
+        verdict = published.verify().verdict
+        assert "statement.run.other" not in [finding.code for finding in verdict.findings]
 
 
 def test_two_statements_of_one_log_entry_number_are_judged_in_one_order() -> None:
@@ -175,6 +194,8 @@ def test_what_stands_beside_the_image_must_agree_with_it() -> None:
     assert signed(Published(described=lambda data: b"[]")).failures() == ["image.describe.mismatch"]
     large = Published(described=lambda data: data + b" " * (4 << 20))
     assert signed(large).failures() == ["image.describe.mismatch"]
+    lengths = {len(large.registry.blobs.get(name, b"")) for name in large.registry.asked}
+    assert max(lengths) < 4 << 20, "it is not even fetched"
     assert signed(Published(described=lambda data: data.ljust(4 << 20))).verify().verdict.passed
 
 

@@ -10,7 +10,8 @@ import pytest
 from glassclave.attestation.expectation import Historical, Live
 from glassclave.attestation.roots import aws_root
 from glassclave.errors import ParseError
-from glassclave.flows.verify import Document
+from glassclave.flows.case import Case
+from glassclave.flows.verify import Document, VerifyRequest, _verdict
 from glassclave.oci.manifest import (
     MANIFEST_MEDIA_TYPE,
     Descriptor,
@@ -23,6 +24,7 @@ from tests.unit.eif.images import write
 from tests.unit.flows.published import (
     CUSTOM,
     EVIL,
+    REFERENCE,
     MemorySigstore,
     Published,
     whole,
@@ -96,6 +98,20 @@ def test_a_document_that_fails_takes_every_level_away(judged: Document, code: st
     assert (verdict.level, verdict.passed) == (Level.NONE, False)
 
 
+def test_the_documents_own_judgement_decides_whatever_its_lines_say() -> None:
+    judged = document(LIVE)
+    verdict = whole().verify(document=judged).verdict
+    assert verdict.appraisal is not None
+    request = VerifyRequest(reference=REFERENCE, policy=verdict.policy, document=judged)
+    for appraisal, level in (
+        (verdict.appraisal, Level.LIVE_UNBOUND),
+        (replace(verdict.appraisal, passed=False), Level.NONE),
+        (None, Level.NONE),
+    ):
+        case = Case(verdict.trust, checks=list(verdict.checks), appraisal=appraisal)
+        assert _verdict(case, request).level is level
+
+
 def test_a_document_of_another_image_is_refused() -> None:
     verdict = whole(write(kernel=b"OTHER")[0]).verify(document=document(LIVE)).verdict
     failed = {check.code for check in verdict.checks if check.status is Status.FAIL}
@@ -155,7 +171,7 @@ def test_awss_own_root_is_no_custom_trust_when_it_is_named() -> None:
     verdict = whole().verify(document=named).verdict
     assert verdict.attestation_root is None
     assert not verdict.custom_trust
-    both = replace(named, roots=(aws_root(), ROOT))
+    both = replace(named, roots=(aws_root(), ROOT, replace(ROOT, name="a second one")))
     verdict = whole().verify(document=both).verdict
     assert verdict.passed
     assert verdict.attestation_root == (ROOT.name, ROOT.sha256)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from glassclave.buildlog.record import MAX_RECORD, LoggedJob
+from glassclave.buildlog.record import MAX_RECORD, LoggedJob, record_digest
 from glassclave.buildlog.text import MAX_COMPRESSED, compress, decompress
+from glassclave.digests import sha256_digest
 from glassclave.errors import UnavailableError
 from glassclave.flows.log import LogArchive
 from glassclave.oci.log_artifact import plan_log
@@ -192,8 +194,38 @@ def test_a_bad_log_beside_the_good_one_changes_nothing(number: int, first: bool)
     assert judged(alone).status is Status.FAIL, "and does not help where there is none"
 
 
-def too_large(published: Published, **sizes: int) -> None:
-    """A log's manifest whose descriptors say more than is read."""
+@pytest.mark.parametrize("pair", [(BAD[0], BAD[5]), (BAD[1], BAD[3])], ids=["records", "texts"])
+def test_of_bad_logs_the_same_one_is_told_in_any_order(pair: tuple[LogArchive, LogArchive]) -> None:
+    told = []
+    for logs in (pair, pair[::-1]):
+        published = whole()
+        for log in logs:
+            published.keep_log(log.record_file, log.text_file)
+        state(published, LOG.claim, log=4)
+        told.append(judged(published))
+    assert told[0] == told[1]
+
+
+def test_of_logs_that_nobody_signed_the_first_by_digest_is_shown() -> None:
+    published = whole()
+    for log in (BAD[0], BAD[5]):
+        published.keep_log(log.record_file, log.text_file)
+    state(published, LOG.claim, log=4)
+    first = min(record_digest(log.record_file).hex() for log in (BAD[0], BAD[5]))
+    assert judged(published).actual == first
+
+
+def test_of_a_log_that_nobody_signed_nothing_is_fetched() -> None:
+    """One that is not handed out is no reason to wait for it."""
+    published = whole()
+    published.keep_log(BAD[0].record_file, BAD[0].text_file)
+    published.registry.lost.add(plan_log(BAD[0].record_file, b"", published.subject).record.digest)
+    state(published, LOG.claim, log=4)
+    assert judged(published).code == "log.digest.mismatch"
+
+
+def sized(published: Published, **sizes: int) -> None:
+    """A log's manifest whose descriptors say other sizes than the bytes have."""
     plan = plan_log(LOG.record_file, LOG.text_file, published.subject)
     manifest = plan.manifest
     for before, after in ((plan.record.size, sizes.get("record")), (plan.text.size, sizes.get("text"))):
@@ -204,20 +236,42 @@ def too_large(published: Published, **sizes: int) -> None:
     published.registry.referrers.append(Descriptor(MANIFEST_MEDIA_TYPE, digest, len(manifest)))
 
 
-@pytest.mark.parametrize("sizes", [{"record": MAX_RECORD + 1}, {"text": MAX_COMPRESSED + 1}])
-def test_a_log_that_is_larger_than_any(sizes: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    ("most", "beyond"),
+    [
+        ({"record": MAX_RECORD}, {"record": MAX_RECORD + 1}),
+        ({"text": MAX_COMPRESSED}, {"text": MAX_COMPRESSED + 1}),
+    ],
+)
+def test_a_log_that_is_larger_than_any(most: dict[str, int], beyond: dict[str, int]) -> None:
     published = with_log()
-    too_large(published, **sizes)
+    sized(published, **beyond)
     assert judged(published).status is Status.PASS
     alone = whole()
     state(alone, LOG.claim, log=4)
-    too_large(alone, **sizes)
+    sized(alone, **beyond)
     assert judged(alone).code == "log.size"
+    alone.registry.blobs |= published.registry.blobs
+    sized(alone, **most)
+    assert judged(alone).status is Status.PASS
 
 
 def test_a_log_that_is_not_handed_out_is_no_verdict() -> None:
     published = with_log()
     published.registry.lost.add(plan_log(LOG.record_file, LOG.text_file, published.subject).text.digest)
+    with pytest.raises(UnavailableError):
+        published.verify()
+    assert judged(published, ANY).status is Status.NOT_CHECKED
+
+
+def test_a_referrer_that_is_not_handed_out_might_be_the_log() -> None:
+    """A registry in trouble is never taken for a log that is gone."""
+    published = with_log()
+    plan = plan_log(LOG.record_file, LOG.text_file, published.subject)
+    published.registry.lost.add(sha256_digest(plan.manifest))
+    with pytest.raises(UnavailableError):
+        published.verify()
+    published.keep_log(BAD[0].record_file, BAD[0].text_file)
     with pytest.raises(UnavailableError):
         published.verify()
     assert judged(published, ANY).status is Status.NOT_CHECKED
@@ -238,6 +292,17 @@ def test_a_log_of_another_subject_is_not_looked_at() -> None:
     published = whole()
     elsewhere = Descriptor(MANIFEST_MEDIA_TYPE, "sha256:" + "00" * 32, 7)
     published.keep_log(LOG.record_file, LOG.text_file, subject=elsewhere)
+    state(published, LOG.claim, log=4)
+    assert judged(published).code == "log.missing"
+
+
+def test_a_log_that_names_no_subject_is_not_looked_at() -> None:
+    published = whole()
+    plan = plan_log(LOG.record_file, LOG.text_file, published.subject)
+    document = json.loads(plan.manifest)
+    del document["subject"]
+    digest = published.registry.put_manifest(json.dumps(document).encode())
+    published.registry.referrers.append(Descriptor(MANIFEST_MEDIA_TYPE, digest, 7))
     state(published, LOG.claim, log=4)
     assert judged(published).code == "log.missing"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from glassclave.clients.registry import Registry
-from glassclave.errors import UnavailableError
+from glassclave.errors import GlassclaveError, UnavailableError
 from glassclave.flows.verify import VerifyRequest, verify_reference
 from glassclave.oci.reference import Reference
 from glassclave.oci.referrers import fallback_tag, signature_tag
@@ -123,3 +123,30 @@ def test_a_registry_without_the_api_is_no_registry_in_trouble(server: RegistrySe
     answering(paths(published)["referrers"], status, server)
     failed = [one.code for one in judge(published, server).checks if one.status is Status.FAIL]
     assert failed == ["signature.none"]
+
+
+def _flipped(data: bytes) -> bytes:
+    """JSON and a manifest still, and nobody signed it."""
+    return data + b" "
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: b"", lambda data: data[:-7], lambda data: b"<!DOCTYPE html>", _flipped]
+)
+def test_a_damaged_answer_for_the_tag_is_no_verdict(
+    server: RegistryServer, damage: Callable[[bytes], bytes]
+) -> None:
+    """Neither "no image" nor "unsigned": the registry knows no such manifest by its digest."""
+    published = laid_out(whole(), server)
+    stored = published.registry.manifests[published.digest]
+    damaged = damage(stored.data)
+    assert damaged != stored.data
+
+    def rule(request: Request) -> Answer | None:
+        wanted = request.path.endswith(paths(published)["tag"])
+        return Answer(200, damaged, {"Content-Type": stored.media_type}) if wanted else None
+
+    server.override = rule
+    with pytest.raises(GlassclaveError) as caught:
+        judge(published, server)
+    assert (caught.value.exit_status, caught.value.code) in ((3, "json.syntax"), (3, "registry.not-found"))

@@ -96,6 +96,8 @@ def test_an_artifact_of_ours_without_a_statement_is_unstated_too() -> None:
     published = signed(Published())
     assert published.verify(policy=ACCEPTING).verdict.level is Level.UNSTATED
     assert published.failures() == ["statement.none"]
+    (failed,) = (one for one in published.verify().verdict.checks if one.status is Status.FAIL)
+    assert "a copy may have lost it" in failed.message
     wrong = signed(Published(described=lambda data: data.replace(b"PCR1", b"PCR7")))
     assert wrong.failures(policy=ACCEPTING) == ["image.describe.mismatch"]
     wrong = signed(Published(measurements=lambda predicate: b"{}"))
@@ -167,6 +169,12 @@ def test_an_info_that_cannot_be_read_is_said_and_does_not_decide(text: bytes) ->
     assert said == ["x\\u{202e}.info beside the image holds no PCRs that could be compared"]
 
 
+def test_a_long_name_beside_the_image_is_cut() -> None:
+    verdict = signed(Seed([EIF, ("x" * 121, b"")])).verify(policy=ACCEPTING).verdict
+    (said,) = (finding.message for finding in verdict.findings if finding.code == "image.beside.unread")
+    assert "x" * 121 not in said
+
+
 def test_plain_json_is_an_info_too() -> None:
     printed = info().partition(b"{")
     seed = Seed([("enclave.info", printed[1] + printed[2]), EIF])
@@ -194,6 +202,8 @@ def test_exactly_one_image_is_wanted(files: list[tuple[str, bytes]], code: str) 
     assert {name for name in seed.registry.asked if ":" in name and not name.endswith("[:4]")} == {
         seed.digest
     }, "nothing but first bytes is fetched"
+    short = {f"{name}[:4]" for name, data in seed.registry.blobs.items() if len(data) < 4}
+    assert not short.intersection(seed.registry.asked), "nor a range that is not there"
 
 
 def test_at_the_bounds_it_is_judged() -> None:

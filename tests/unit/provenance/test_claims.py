@@ -200,6 +200,15 @@ def test_exactly_one_subject_name() -> None:
     assert person.san_uri is None
 
 
+def test_a_certificate_without_subject_names() -> None:
+    der = certificate(GOOD)
+    (names, other) = (b"\x06\x03\x55\x1d" + bytes([number]) for number in (17, 99))
+    assert der.count(names) == 1
+    with pytest.raises(GlassclaveError) as caught:
+        parse_claims(der.replace(names, other))
+    assert caught.value.code == "signature.certificate.san"
+
+
 def test_bytes_that_are_no_certificate() -> None:
     with pytest.raises(GlassclaveError) as caught:
         parse_claims(b"\x30\x03\x02\x01\x01")

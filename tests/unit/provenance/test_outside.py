@@ -6,16 +6,19 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from glassclave.errors import ParseError
+from glassclave.errors import LimitError, ParseError
 from glassclave.fields import Fields
 from glassclave.provenance.outside import (
     MAX_LISTED,
     CommandClaim,
     OutsideClaim,
+    PackageChange,
+    RepositoryClaim,
     listed,
     outside_record,
     parse_outside,
@@ -87,3 +90,42 @@ def test_a_count_below_the_list_and_more_layers_of_the_base_than_there_are() -> 
 def test_a_cut_list_is_believed_to_be_one() -> None:
     found = parse(lambda record: record["packages"].update(complete=False, count=4))
     assert (found.packages.complete, len(found.packages.items)) == (False, 3)
+
+
+def test_the_longest_list_is_read_and_one_item_more_is_not() -> None:
+    line = {"line": 1, "text": "curl"}
+    digest = hashlib.sha256(b'{"line":1,"text":"curl"}\n' * 8192).hexdigest()
+    whole = {"complete": True, "count": 8192, "sha256": digest, "list": [line] * 8192}
+    assert len(parse(lambda record: record.update(commands=whole)).commands.items) == 8192
+    beyond = whole | {"complete": False, "count": 9000, "list": [line] * 8193}
+    with pytest.raises(LimitError) as caught:
+        parse(lambda record: record.update(commands=beyond))
+    assert caught.value.code == "field.size"
+
+
+@pytest.mark.parametrize(("change", "before"), [("added", "1"), ("removed", "1"), ("changed", None)])
+def test_a_version_before_goes_with_a_change_and_only_with_one(change: str, before: str | None) -> None:
+    """In a list whose digest is right: nothing else is wrong with it."""
+    bent = PackageChange(layer=1, change=change, type="dpkg", name="x", version="2", before=before)
+    record = outside_record(replace(OUTSIDE, packages=listed((bent,), room=4096)))
+    with pytest.raises(ParseError) as caught:
+        parse_outside(Fields.of(record))
+    assert (caught.value.code, caught.value.field) == ("claims.outside", "packages.list[0].before")
+
+
+def test_a_builder_that_does_not_tell_its_base() -> None:
+    unknown = replace(OUTSIDE, base_layers=None)
+    assert parse_outside(Fields.of(outside_record(unknown))) == unknown
+
+
+def test_a_repository_with_as_many_remotes_as_are_read() -> None:
+    many = RepositoryClaim(layer=1, path="/.git", commit=None, ref=None, remotes=("x",) * 64)
+    outside = replace(OUTSIDE, repositories=listed((many,), room=4096))
+    assert parse_outside(Fields.of(outside_record(outside))) == outside
+
+
+@pytest.mark.parametrize("number", [0, 1 << 32])
+def test_lines_are_counted_from_one(number: int) -> None:
+    with pytest.raises(ParseError) as caught:
+        parse(lambda record: record["commands"]["list"][0].update(line=number))
+    assert caught.value.code == "field.range"

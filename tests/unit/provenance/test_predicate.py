@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from glassclave.errors import ParseError
+from glassclave.errors import LimitError, ParseError
 from glassclave.provenance.predicate import parse_predicate, predicate_json, predicate_record
 from tests.unit.provenance.predicates import SIGNED
 
@@ -49,6 +49,7 @@ def test_what_is_written_is_read(predicate: Any) -> None:
     assert parse_predicate(data, source="p") == predicate
     assert parse_predicate(predicate_record(predicate), source="p") == predicate
     VALIDATOR.validate(json.loads(data))
+    assert data.startswith(b'{\n  "measured": {\n    "hashAlgorithm": "SHA384",\n')
     assert data.endswith(b"}\n") and data.isascii() and b"\x7f" not in data
 
 
@@ -206,6 +207,15 @@ def test_the_longest_lists_and_the_greatest_numbers_are_read_and_one_more_is_not
         with pytest.raises(ParseError) as caught:
             parse_predicate(changed(path, partial(put, name, wrong)), source="p")
         assert caught.value.code == code
+
+
+def test_the_longest_file_is_read_and_a_byte_more_is_not() -> None:
+    data = predicate_json(SIGNED)
+    longest = data + b" " * ((1 << 20) - len(data))
+    assert parse_predicate(longest, source="p") == SIGNED
+    with pytest.raises(LimitError) as caught:
+        parse_predicate(longest + b" ", source="p")
+    assert caught.value.code == "json.size"
 
 
 def test_too_many_sections_and_duplicate_keys_are_refused() -> None:

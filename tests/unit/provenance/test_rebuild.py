@@ -49,10 +49,12 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], object], str]] = [
     ("no repository", lambda r: r["source"].pop("repository"), "field.missing"),
     ("more of the source", lambda r: r["source"].update(ref="x"), "field.unknown"),
     ("a number for a name", lambda r: r["tool"].update(name=1), "field.type"),
+    ("more of the tool", lambda r: r["tool"].update(os="x"), "field.unknown"),
     ("more of the builder", lambda r: r["builder"].update(os="x"), "field.unknown"),
     ("no list", lambda r: r.update(surroundings={}), "field.type"),
     ("too long a list", lambda r: r.update(surroundings=r["surroundings"] * 1025), "field.size"),
     ("half a difference", lambda r: r["surroundings"][0].pop("found"), "field.missing"),
+    ("more of a difference", lambda r: r["surroundings"][0].update(why="x"), "field.unknown"),
     ("a null name", lambda r: r["surroundings"][0].update(what=None), "field.type"),
 ]
 
@@ -65,6 +67,12 @@ def test_the_smallest_change_is_refused(change: Callable[[dict[str, Any]], objec
         parse_rebuild(bent, source="s")
     assert caught.value.code == code
     assert list(Draft202012Validator(SCHEMA).iter_errors(bent))
+
+
+def test_the_longest_list_is_read() -> None:
+    longest = record()
+    longest["surroundings"] *= 1024
+    assert len(parse_rebuild(longest, source="s").surroundings) == 1024
 
 
 def test_neither_is_read_as_the_other() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from glassclave.errors import ParseError
+from glassclave.errors import LimitError, ParseError
 from glassclave.provenance.statement import (
     PREDICATE_TYPE,
     build_statement,
@@ -48,6 +48,24 @@ def test_a_statement_as_cosign_writes_it_is_read() -> None:
 def test_other_predicates_can_be_stated() -> None:
     payload = build_statement("n", DIGEST, {}, predicate_type=COSIGN)
     assert parse_statement(payload, predicate_type=COSIGN).predicate == {}
+
+
+def test_what_is_signed_is_compact_ascii_and_json_that_everybody_reads() -> None:
+    assert build_statement("\u00e9", DIGEST, {"n": 1}, predicate_type=COSIGN) == (
+        b'{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"\\u00e9","digest":{"sha256":"'
+        + DIGEST.encode()
+        + b'"}}],"predicateType":"https://sigstore.dev/cosign/sign/v1","predicate":{"n":1}}'
+    )
+    with pytest.raises(ValueError, match="JSON compliant"):
+        build_statement("n", DIGEST, {"n": float("nan")}, predicate_type=COSIGN)
+
+
+def test_the_longest_statement_is_read_and_a_byte_more_is_not() -> None:
+    longest = PAYLOAD + b" " * ((2 << 20) - len(PAYLOAD))
+    assert parse_statement(longest, predicate_type=PREDICATE_TYPE).subject_sha256 == DIGEST
+    with pytest.raises(LimitError) as caught:
+        parse_statement(longest + b" ", predicate_type=PREDICATE_TYPE)
+    assert caught.value.code == "json.size"
 
 
 SUBJECT = {"name": "n", "digest": {"sha256": DIGEST}}
