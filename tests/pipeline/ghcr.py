@@ -59,6 +59,7 @@ class Front:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits for the client's acknowledgement
     server_front: Front
 
     def log_message(self, *_arguments: object) -> None:
