@@ -287,7 +287,7 @@ def _custom_root(document: Document | None) -> tuple[str, str] | None:
 
 def _reaches(level: Level, required: Level) -> bool:
     """``attested-at`` and the live levels answer different questions: only equal or lower counts upwards."""
-    if required is Level.NONE or level is Level.NONE:
+    if required is Level.NONE:
         return False
     if required is Level.ATTESTED_AT:
         return level is Level.ATTESTED_AT

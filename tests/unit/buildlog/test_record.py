@@ -153,6 +153,15 @@ def test_what_is_not_exactly_right_is_refused(change: Callable[[Document], objec
     assert error.value.code == code
 
 
+def test_a_log_of_nobody_is_none() -> None:
+    def empty(document: Document) -> None:
+        document["jobs"].clear()
+        document["text"] |= {"lines": 0, "truncated": []}
+
+    with pytest.raises(ParseError, match="must name a job"):
+        parse_record(changed(empty))
+
+
 def test_a_gap_between_steps_is_the_jobs() -> None:
     """What the runner says before and behind its steps."""
     assert parse_record(changed(put("jobs.0.steps.1.lines", 1))).jobs[0].steps[1].lines == 1

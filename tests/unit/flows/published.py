@@ -302,15 +302,16 @@ class Published:
     def verify(
         self,
         *,
+        reference: Reference = REFERENCE,
         policy: Policy | None = None,
         document: Document | None = None,
         required: Level | None = None,
         keep: bool = False,
     ) -> VerifyOutcome:
-        """Judged, by tag; the image's file is closed unless it is to be kept."""
+        """Judged; the image's file is closed unless it is to be kept."""
         outcome = verify_reference(
             VerifyRequest(
-                reference=REFERENCE,
+                reference=reference,
                 policy=policy or Policy(repository="acme/hello"),
                 document=document,
                 required=required,

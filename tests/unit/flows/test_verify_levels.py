@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from glassclave.attestation.expectation import Historical, Live
-from glassclave.attestation.roots import aws_root
+from glassclave.attestation.roots import aws_root, us_gov_root
 from glassclave.errors import ParseError
 from glassclave.flows.case import Case
 from glassclave.flows.verify import Document, VerifyRequest, _verdict
@@ -171,7 +171,7 @@ def test_awss_own_root_is_no_custom_trust_when_it_is_named() -> None:
     verdict = whole().verify(document=named).verdict
     assert verdict.attestation_root is None
     assert not verdict.custom_trust
-    both = replace(named, roots=(aws_root(), ROOT, replace(ROOT, name="a second one")))
+    both = replace(named, roots=(aws_root(), ROOT, us_gov_root()))
     verdict = whole().verify(document=both).verdict
     assert verdict.passed
     assert verdict.attestation_root == (ROOT.name, ROOT.sha256)
