@@ -73,7 +73,7 @@ def command(
     try:
         result = sign_file(request, progress)
     except GlassclaveError as error:
-        if error.source is None and error.code.startswith(("eif.certificate.", "eif.sign.certificate")):
+        if error.source is None and "certificate" in error.code.split("."):
             error.source = str(certificate)
         raise
     beside = "" if result.measurements_file is None else f"; {result.measurements_file.name}"

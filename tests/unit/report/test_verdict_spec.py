@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from glassclave.attestation.expectation import Historical
-from glassclave.errors import UnavailableError
+from glassclave.errors import ParseError, UnavailableError
 from glassclave.policy.model import Policy
 from glassclave.policy.verdict import Verdict
 from glassclave.report.attestation import DOCUMENT_SCHEMA
@@ -168,6 +168,9 @@ def test_whatever_is_bent_the_code_is_named_for_its_step() -> None:
             checks = published.verify().verdict.checks
         except (KeyError, TypeError, ValueError, UnavailableError):
             continue  # the registry and the Sigstore in memory believe their input
+        except ParseError as error:  # what a tag names and is no JSON is no verdict
+            assert error.code.startswith("json.")
+            continue
         for check in checks:
             if check.status is Status.FAIL:
                 seen.add(check.code)
