@@ -72,31 +72,28 @@ def nested(folder: Path) -> None:
     layout.index(entry)
 
 
-def many_layers(folder: Path) -> None:
-    """Ten thousand times the same layer."""
+def one_layer(folder: Path, stored: bytes, media_type: str, plain: bytes, times: int) -> None:
+    """The same layer again and again."""
     layout = Layout(folder)
-    blob = layout.blob(tar(member("a")), OCI + "layer.v1.tar")
-    config = config_document([], rootfs={"type": "layers", "diff_ids": [blob["digest"]] * 10_000})
+    config = config_document([], rootfs={"type": "layers", "diff_ids": [digest(plain)] * times})
     manifest = {
         "schemaVersion": 2,
         "config": layout.document(config, OCI + "config.v1+json"),
-        "layers": [blob] * 10_000,
+        "layers": [layout.blob(stored, media_type)] * times,
     }
     layout.index(layout.document(manifest, OCI + "manifest.v1+json"))
+
+
+def many_layers(folder: Path) -> None:
+    """Ten thousand times the same layer."""
+    data = tar(member("a"))
+    one_layer(folder, data, OCI + "layer.v1.tar", data, 10_000)
 
 
 def one_layer_often(folder: Path) -> None:
     """4,000 times one layer that decodes to 8 MiB."""
-    layout = Layout(folder)
     data = tar(member("a", "f", bytes(8 << 20)))
-    blob = layout.blob(gzip.compress(data), GZIP)
-    config = config_document([], rootfs={"type": "layers", "diff_ids": [digest(data)] * 4000})
-    manifest = {
-        "schemaVersion": 2,
-        "config": layout.document(config, OCI + "config.v1+json"),
-        "layers": [blob] * 4000,
-    }
-    layout.index(layout.document(manifest, OCI + "manifest.v1+json"))
+    one_layer(folder, gzip.compress(data), GZIP, data, 4000)
 
 
 def pipe_as_blob(folder: Path) -> None:

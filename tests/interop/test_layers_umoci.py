@@ -7,6 +7,7 @@ import random
 import stat
 import subprocess
 import tarfile
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -253,18 +254,26 @@ ATTRIBUTES = {
 """Layers, a directory, its mode and group with umoci; ours are 0755 and 0, as no layer names it there."""
 
 
+def both_ways(
+    stack: Sequence[Sequence[Member]], umoci: Path, environment: dict[str, str], folder: Path
+) -> tuple[Path, Path | None]:
+    """The layout with these layers, and what umoci makes of it, ``None`` where it fails."""
+    layout = Layout(folder / "layout")
+    root = layout.index(layout.image([tar(*members) for members in stack], **tag("t")))
+    bundle = folder / "bundle"
+    command = [str(umoci), "unpack", "--image", f"{root}:t", str(bundle)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    return root, bundle / "rootfs" if done.returncode == 0 else None
+
+
 @pytest.mark.usefixtures("as_root")
 @pytest.mark.parametrize("name", DIFFERENCES)
 def test_differences_are_those_that_are_written_down(
     name: str, umoci: Path, peer_environment: dict[str, str], tmp_path: Path
 ) -> None:
     stack, theirs, wanted = DIFFERENCES[name]
-    layout = Layout(tmp_path / "layout")
-    root = layout.index(layout.image([tar(*members) for members in stack], **tag("t")))
-    bundle = tmp_path / "bundle"
-    command = [str(umoci), "unpack", "--image", f"{root}:t", str(bundle)]
-    done = subprocess.run(command, env=peer_environment, capture_output=True, text=True, timeout=120)
-    assert (sorted(unpacked(bundle / "rootfs")[0]) if done.returncode == 0 else None) == theirs
+    root, rootfs = both_ways(stack, umoci, peer_environment, tmp_path)
+    assert (None if rootfs is None else sorted(unpacked(rootfs)[0])) == theirs
     if isinstance(wanted, str):
         with pytest.raises(ParseError) as caught:
             ours(root)
@@ -279,10 +288,8 @@ def test_directories_that_no_layer_names_are_the_same_everywhere(
     name: str, umoci: Path, peer_environment: dict[str, str], tmp_path: Path
 ) -> None:
     stack, path, theirs = ATTRIBUTES[name]
-    layout = Layout(tmp_path / "layout")
-    root = layout.index(layout.image([tar(*members) for members in stack], **tag("t")))
-    bundle = tmp_path / "bundle"
-    subprocess.run([umoci, "unpack", "--image", f"{root}:t", bundle], env=peer_environment, check=True)
-    status = (bundle / "rootfs" / os.fsdecode(path)).lstat()
+    root, rootfs = both_ways(stack, umoci, peer_environment, tmp_path)
+    assert rootfs is not None
+    status = (rootfs / os.fsdecode(path)).lstat()
     assert (stat.S_IMODE(status.st_mode), status.st_gid) == theirs
     assert ours(root)[0][path][:3] == ("d", 0o755, (0, 0))

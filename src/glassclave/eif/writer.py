@@ -99,10 +99,7 @@ def write_image(
         out.seek(0)
         out.write(header.pack())
         out.flush()
-        with ThreadPoolExecutor(1, thread_name_prefix="sync") as early:
-            synced = early.submit(_sync, out)
-            sha256, sha384 = _digest_file(out, body.position, enabled=file_digests)
-            synced.result()
+        sha256, sha384 = _digest_file(out, body.position, enabled=file_digests)
     except OSError as error:
         raise UnavailableError("file.unwritable", f"cannot be written: {error.strerror}") from error
     out.seek(body.position)
@@ -253,10 +250,12 @@ def _digest_file(file: BinaryIO, size: int, *, enabled: bool) -> tuple[bytes, by
     if not enabled:
         return None, None
     file.seek(0)
-    with FileDigests() as digests:
+    with ThreadPoolExecutor(1, thread_name_prefix="sync") as early, FileDigests() as digests:
+        synced = early.submit(_sync, file)
         while digests.size < size:
             chunk = file.read(min(CHUNK_SIZE, size - digests.size))
             if not chunk:
                 raise UnavailableError("file.changed", "the file became shorter while it was written")
             digests.update(chunk)
+        synced.result()
         return digests.result()

@@ -100,7 +100,7 @@ def _tree_entries(tree: FileTree, options: LayoutOptions, report: LayoutReport) 
     inodes: dict[int, int] = {}
     next_inode = 3
     for path, node in tree:
-        names = linked.get(id(node), 1) if linked else 1
+        names = linked.get(id(node), 1)
         inode = inodes.get(id(node)) if names > 1 else None
         content, size = _data(node) if inode is None else (NO_CONTENT, 0)
         if inode is None:

@@ -8,7 +8,7 @@ import os
 import random
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -70,6 +70,16 @@ def test_large_sections_in_odd_pieces_measure_like_one_piece() -> None:
     assert written.measurements.pcr2 == pcr_of_digest(application)
 
 
+def of_ramdisk(ramdisk: Iterable[Chunk]) -> ImagePlan:
+    return ImagePlan(
+        architecture=Architecture.X86_64,
+        kernel=[b"k"],
+        cmdline=b"c",
+        metadata=METADATA_TEXT,
+        ramdisks=[ramdisk],
+    )
+
+
 def test_a_buffer_that_the_producer_reuses() -> None:
     buffer = bytearray(1 << 20)
 
@@ -79,13 +89,7 @@ def test_a_buffer_that_the_producer_reuses() -> None:
             yield memoryview(buffer)
 
     out = io.BytesIO()
-    plan = ImagePlan(
-        architecture=Architecture.X86_64,
-        kernel=[b"k"],
-        cmdline=b"c",
-        metadata=METADATA_TEXT,
-        ramdisks=[reused()],
-    )
+    plan = of_ramdisk(reused())
     written = write_image(out, plan)
     expected = hashlib.sha384(b"".join(bytes([number]) * (1 << 20) for number in range(8))).digest()
     assert written.section_digests[-1] == expected
@@ -98,13 +102,7 @@ def test_what_a_producer_raises_comes_out_and_no_thread_stays() -> None:
         yield bytes(1 << 20)
         raise UsageError("test.broken", "the source broke")
 
-    plan = ImagePlan(
-        architecture=Architecture.X86_64,
-        kernel=[b"k"],
-        cmdline=b"c",
-        metadata=METADATA_TEXT,
-        ramdisks=[broken()],
-    )
+    plan = of_ramdisk(broken())
     with pytest.raises(UsageError, match="the source broke"):
         write_image(io.BytesIO(), plan)
     assert threading.active_count() == before
@@ -123,16 +121,7 @@ def test_a_lane_hands_on_errors_and_does_not_hang() -> None:
 
 def test_a_full_disk_is_a_typed_error() -> None:
     with open("/dev/full", "r+b", buffering=0) as full, pytest.raises(UnavailableError) as caught:
-        write_image(
-            full,
-            ImagePlan(
-                architecture=Architecture.X86_64,
-                kernel=[b"k"],
-                cmdline=b"c",
-                metadata=METADATA_TEXT,
-                ramdisks=[[b"r"]],
-            ),
-        )
+        write_image(full, of_ramdisk([b"r"]))
     assert caught.value.code == "file.unwritable"
 
 
@@ -142,13 +131,7 @@ def test_a_disk_that_fails_while_the_file_is_synced_is_a_typed_error() -> None:
             return writing
 
     reading, writing = os.pipe()  # which cannot be synced
-    plan = ImagePlan(
-        architecture=Architecture.X86_64,
-        kernel=[b"k"],
-        cmdline=b"c",
-        metadata=METADATA_TEXT,
-        ramdisks=[[b"r"]],
-    )
+    plan = of_ramdisk([b"r"])
     try:
         with pytest.raises(UnavailableError) as caught:
             write_image(OnAPipe(), plan)
