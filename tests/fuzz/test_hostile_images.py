@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -193,7 +194,7 @@ TWICE = GOOD.rstrip(b"\0") + bytes(-len(GOOD.rstrip(b"\0")) % 512) + GOOD
 LOOP = plain_tar({}, {"manifest.json": "other", "other": "manifest.json"})
 ARCHIVES = (
     archive("nothing", b"", "image.archive.kind"),
-    archive("noise", os.urandom(4096), "image.tar.form", "offset"),
+    archive("noise", random.Random(1).randbytes(4096), "image.tar.form", "offset"),
     archive("everything twice", TWICE, "image.archive.repeated"),
     archive("links in circles", LOOP, "image.blob.missing"),
     archive("a bomb of gzip", gzip.compress(ZEROS) * 32, "image.layer.limit"),
